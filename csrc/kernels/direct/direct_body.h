@@ -1,0 +1,243 @@
+#pragma once
+
+#include <type_traits>
+
+#include "kernels/base/activation_body.h"
+#include "kernels/direct/direct.h"
+#include "kernels/gather/walk_body.h"
+
+namespace {
+
+using convlayers::DirectProblem;
+using convlayers::DirectWeightProblem;
+
+// The register tile: kRows pixels (or source channels) by kVectors vectors of output channels.
+constexpr int kRows = CONVLAYERS_ROWS;
+constexpr int kVectors = CONVLAYERS_VECTORS;
+constexpr int64_t kBlock = int64_t{kVectors} * kLanes;
+// Enough tasks that a few threads finish together, counted from the problem alone.
+constexpr int64_t kTasks = 32;
+
+inline int64_t blocks(int64_t channels) { return (channels + kBlock - 1) / kBlock; }
+inline int64_t rounded(int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
+
+struct Tile {
+  const float* const* source;  // [tap][kRows]
+  const int64_t* tap;
+  int64_t taps;
+  const float* weight;  // of this block: [filter tap][channel][vectors]
+  int64_t channel, channels;
+  const float* bias;
+  Activation activation;
+  float* const* output;  // [rows]
+  int64_t width;         // channels of the block
+};
+
+template <int Rows, int Vectors>
+void run_tile(const Tile& t) {
+  Vec sum[Rows][Vectors];
+  for (int v = 0; v < Vectors; ++v) {
+    const Vec b = t.bias ? load_first(t.bias + v * kLanes, t.width - v * kLanes) : Vec{};
+    for (int r = 0; r < Rows; ++r) sum[r][v] = b;
+  }
+  for (int64_t k = 0; k < t.taps; ++k) {
+    const float* source[Rows];
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) source[r] = t.source[k * kRows + r] + t.channel;
+    const float* weight = t.weight + t.tap[k] * t.channels * (Vectors * kLanes);
+    for (int64_t c = 0; c < t.channels; ++c, weight += Vectors * kLanes) {
+      Vec w[Vectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < Vectors; ++v) w[v] = load(weight + v * kLanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < Rows; ++r) {
+        const Vec x = splat(source[r][c]);
+#pragma GCC unroll 8
+        for (int v = 0; v < Vectors; ++v) sum[r][v] += x * w[v];
+      }
+    }
+  }
+  for (int r = 0; r < Rows; ++r)
+    for (int v = 0; v < Vectors; ++v)
+      store_first(t.output[r] + v * kLanes, activate(sum[r][v], t.activation), t.width - v * kLanes);
+}
+
+// table[rows - 1][vectors - 1]
+using TileFunction = void (*)(const Tile&);
+template <int Rows>
+constexpr void fill_row(TileFunction (&row)[4]) {
+  row[0] = run_tile<Rows, 1>;
+  if constexpr (kVectors > 1) row[1] = run_tile<Rows, 2>;
+  if constexpr (kVectors > 2) row[2] = run_tile<Rows, 3>;
+  if constexpr (kVectors > 3) row[3] = run_tile<Rows, 4>;
+}
+struct TileTable {
+  TileFunction entry[6][4] = {};
+  constexpr TileTable() {
+    fill_row<1>(entry[0]);
+    fill_row<2>(entry[1]);
+    fill_row<3>(entry[2]);
+    fill_row<4>(entry[3]);
+    fill_row<5>(entry[4]);
+    fill_row<6>(entry[5]);
+  }
+};
+constexpr TileTable kTile;
+static_assert(kRows <= 6 && kVectors <= 4);
+
+// Tasks: chunks of pixels, and where these are few, parts of the output channels within each.
+inline int64_t direct_parts(const DirectProblem& p) {
+  const int64_t n = std::max<int64_t>(chunks(*p.gather, kRows), 1);
+  return std::min(p.groups * blocks(p.output_channels), (kTasks + n - 1) / n);
+}
+int64_t direct_tasks(const DirectProblem& p) { return chunks(*p.gather, kRows) * direct_parts(p); }
+
+void direct(const DirectProblem& p, int64_t begin, int64_t end) {
+  const Gather& g = *p.gather;
+  const int64_t parts = direct_parts(p), block_count = blocks(p.output_channels), items = p.groups * block_count;
+  const int64_t group_floats = g.filter_taps * p.source_channels * rounded(p.output_channels);
+  Scratch<const float*> table(table_size(g, kRows));
+  for (int64_t task = begin; task < end; ++task) {
+    const Chunk chunk = find_chunk(g, task / parts, kRows);
+    const int64_t taps = chunk.region->taps, part = task % parts;
+    const Pixels pixels(g, chunk);
+    // Tile by tile: [tile][tap][row].
+    const auto place = [&](int64_t i) { return i / kRows * taps * kRows + i % kRows; };
+    fill_sources(g, chunk, pixels, p.source, p.outside, table.get(), kRows, place);
+    for (int64_t item = items * part / parts; item < items * (part + 1) / parts; ++item) {
+      const int64_t group = item / block_count, block = item % block_count;
+      const int64_t width = std::min(kBlock, p.output_channels - block * kBlock);
+      const int64_t vectors = (width + kLanes - 1) / kLanes;
+      const int64_t channel = group * p.output_channels + block * kBlock;
+      Tile t;
+      t.tap = chunk.region->tap;
+      t.taps = taps;
+      t.weight = p.weight + group * group_floats + block * kBlock * g.filter_taps * p.source_channels;
+      t.channel = group * p.source_channels;
+      t.channels = p.source_channels;
+      t.bias = p.bias ? p.bias + channel : nullptr;
+      t.activation = p.activation;
+      t.width = width;
+      for (int64_t first = 0; first < chunk.count; first += kRows) {
+        const int64_t rows = std::min<int64_t>(kRows, chunk.count - first);
+        float* output[kRows];
+        for (int64_t r = 0; r < rows; ++r) output[r] = p.output + pixels.output[first + r] + channel;
+        t.output = output;
+        t.source = table.get() + first * taps;
+        kTile.entry[rows - 1][vectors - 1](t);
+      }
+    }
+  }
+}
+
+// --- gradient of the weights -------------------------------------------------------------------------------------------
+
+struct OuterTile {
+  const float* const* source;    // [pixel], at the first of the tile's source channels
+  const float* const* gradient;  // [pixel], at the first of the tile's output channels
+  int64_t pixels, channel, width;
+  float* result;
+  int64_t stride;  // of a source channel in the result
+};
+
+template <int Rows, int Vectors>
+void run_outer_tile(const OuterTile& t) {
+  Vec sum[Rows][Vectors] = {};
+  const int64_t last = t.width - (Vectors - 1) * kLanes;
+  const auto accumulate = [&](auto tail) {
+    for (int64_t p = 0; p < t.pixels; ++p) {
+      const float *x = t.source[p] + t.channel, *y = t.gradient[p];
+      Vec g[Vectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < Vectors; ++v)
+        g[v] = (decltype(tail)::value && v == Vectors - 1) ? load_first(y + v * kLanes, last) : load(y + v * kLanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < Rows; ++r) {
+        const Vec s = splat(x[r]);
+#pragma GCC unroll 8
+        for (int v = 0; v < Vectors; ++v) sum[r][v] += s * g[v];
+      }
+    }
+  };
+  last < kLanes ? accumulate(std::true_type{}) : accumulate(std::false_type{});
+  for (int r = 0; r < Rows; ++r)
+    for (int v = 0; v < Vectors; ++v) {
+      float* to = t.result + r * t.stride + v * kLanes;  // rows of the result are whole vectors
+      store(to, load(to) + sum[r][v]);
+    }
+}
+
+using OuterTileFunction = void (*)(const OuterTile&);
+template <int Rows>
+constexpr void fill_outer_row(OuterTileFunction (&row)[4]) {
+  row[0] = run_outer_tile<Rows, 1>;
+  if constexpr (kVectors > 1) row[1] = run_outer_tile<Rows, 2>;
+  if constexpr (kVectors > 2) row[2] = run_outer_tile<Rows, 3>;
+  if constexpr (kVectors > 3) row[3] = run_outer_tile<Rows, 4>;
+}
+struct OuterTileTable {
+  OuterTileFunction entry[6][4] = {};
+  constexpr OuterTileTable() {
+    fill_outer_row<1>(entry[0]);
+    fill_outer_row<2>(entry[1]);
+    fill_outer_row<3>(entry[2]);
+    fill_outer_row<4>(entry[3]);
+    fill_outer_row<5>(entry[4]);
+    fill_outer_row<6>(entry[5]);
+  }
+};
+constexpr OuterTileTable kOuterTile;
+
+inline int64_t direct_weight_parts(const DirectWeightProblem& p) {
+  return std::min(p.groups * blocks(p.output_channels), (kTasks + p.segments - 1) / p.segments);
+}
+int64_t direct_weight_tasks(const DirectWeightProblem& p) { return p.segments * direct_weight_parts(p); }
+
+void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
+  const Gather& g = *p.gather;
+  const int64_t parts = direct_weight_parts(p), block_count = blocks(p.output_channels);
+  const int64_t items = p.groups * block_count, stride = rounded(p.output_channels);
+  const int64_t group_floats = g.filter_taps * p.source_channels * stride, chunk_count = chunks(g, 1);
+  Scratch<const float*> table(table_size(g, 1));
+  for (int64_t task = begin; task < end; ++task) {
+    const int64_t segment = task / parts, part = task % parts;
+    const int64_t first_item = items * part / parts, last_item = items * (part + 1) / parts;
+    float* result = p.result + segment * p.groups * group_floats;
+    for (int64_t item = first_item; item < last_item; ++item) {
+      const int64_t block = item % block_count;
+      const int64_t from = block * kBlock, count = std::min(kBlock, stride - from);
+      float* to = result + item / block_count * group_floats + from;
+      for (int64_t row = 0; row < g.filter_taps * p.source_channels; ++row)
+        std::memset(to + row * stride, 0, static_cast<size_t>(count) * sizeof(float));
+    }
+    for (int64_t c = chunk_count * segment / p.segments; c < chunk_count * (segment + 1) / p.segments; ++c) {
+      const Chunk chunk = find_chunk(g, c, 1);
+      const Pixels pixels(g, chunk);
+      fill_sources(g, chunk, pixels, p.source, p.outside, table.get(), chunk.count, [](int64_t i) { return i; });
+      for (int64_t item = first_item; item < last_item; ++item) {
+        const int64_t group = item / block_count, block = item % block_count;
+        const float* gradient[kChunk];
+        for (int64_t i = 0; i < chunk.count; ++i)
+          gradient[i] = p.gradient + pixels.output[i] + group * p.output_channels + block * kBlock;
+        OuterTile t;
+        t.gradient = gradient;
+        t.pixels = chunk.count;
+        t.width = std::min(kBlock, p.output_channels - block * kBlock);
+        t.stride = stride;
+        const int64_t vectors = (t.width + kLanes - 1) / kLanes;
+        for (int64_t k = 0; k < chunk.region->taps; ++k) {
+          t.source = table.get() + k * chunk.count;
+          float* to = result + group * group_floats + chunk.region->tap[k] * p.source_channels * stride + block * kBlock;
+          for (int64_t row = 0; row < p.source_channels; row += kRows) {
+            t.channel = group * p.source_channels + row;
+            t.result = to + row * stride;
+            const int64_t rows = std::min<int64_t>(kRows, p.source_channels - row);
+            kOuterTile.entry[rows - 1][vectors - 1](t);
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace

@@ -1,0 +1,122 @@
+// Walks the pixels of a gather: where each pixel's output lies, and where each tap of it reads.
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "kernels/gather/gather.h"
+
+namespace {
+
+using convlayers::Gather;
+using convlayers::Region;
+
+// Memory for a task. Not a std::vector: its code, compiled here for one instruction set, could be linked into others.
+template <class T>
+class Scratch {
+ public:
+  explicit Scratch(int64_t count)
+      : data_(static_cast<T*>(std::aligned_alloc(64, (static_cast<size_t>(count) * sizeof(T) + 127) / 64 * 64))) {
+    if (!data_) throw std::bad_alloc();
+  }
+  ~Scratch() { std::free(data_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  T* get() const { return data_; }
+
+ private:
+  T* data_;
+};
+
+// Pixels are handled in chunks. A chunk's table of source pointers is to stay in the first-level cache, beside its data.
+constexpr int64_t kChunk = 96;
+constexpr int64_t kTableBytes = 32 * 1024;
+
+// Pixels a chunk of this region: a multiple of `multiple`.
+inline int64_t chunk_pixels(const Region& r, int64_t multiple) {
+  const int64_t fit = kTableBytes / static_cast<int64_t>(sizeof(float*)) / std::max<int64_t>(r.taps, 1);
+  return std::max(multiple, std::min(kChunk, fit) / multiple * multiple);
+}
+inline int64_t chunks(const Region& r, int64_t multiple) {
+  const int64_t pixels = chunk_pixels(r, multiple);
+  return (r.pixels + pixels - 1) / pixels;
+}
+inline int64_t chunks(const Gather& g, int64_t multiple) {
+  int64_t total = 0;
+  for (int64_t i = 0; i < g.regions; ++i) total += chunks(g.region[i], multiple);
+  return total;
+}
+
+// Source pointers of the largest chunk.
+inline int64_t table_size(const Gather& g, int64_t multiple) {
+  int64_t taps = 0;
+  for (int64_t i = 0; i < g.regions; ++i) taps = std::max(taps, g.region[i].taps);
+  return std::max(kTableBytes / static_cast<int64_t>(sizeof(float*)), taps * multiple);
+}
+
+// Chunk number `index` of a gather: its region, its first pixel and how many.
+struct Chunk {
+  const Region* region;
+  int64_t first, count;
+};
+inline Chunk find_chunk(const Gather& g, int64_t index, int64_t multiple) {
+  const Region* r = g.region;
+  for (int64_t n; index >= (n = chunks(*r, multiple)); ++r) index -= n;
+  const int64_t pixels = chunk_pixels(*r, multiple), first = index * pixels;
+  return {r, first, std::min(pixels, r->pixels - first)};
+}
+
+// The pixels of a chunk: offsets of their outputs, and what their taps look up.
+struct Pixels {
+  int64_t output[kChunk], batch[kChunk], base[3][kChunk];
+
+  Pixels(const Gather& g, const Chunk& chunk) {
+    const auto& [d, h, w] = chunk.region->axis;
+    int64_t rest = chunk.first;
+    int64_t jw = rest % w.outputs;
+    rest /= w.outputs;
+    int64_t jh = rest % h.outputs;
+    rest /= h.outputs;
+    int64_t jd = rest % d.outputs, n = rest / d.outputs;
+    for (int64_t i = 0; i < chunk.count; ++i) {
+      output[i] = n * g.output_batch + d.output[jd] + h.output[jh] + w.output[jw];
+      batch[i] = n * g.source_batch;
+      base[0][i] = d.base[jd];
+      base[1][i] = h.base[jh];
+      base[2][i] = w.base[jw];
+      if (++jw < w.outputs) continue;
+      jw = 0;
+      if (++jh < h.outputs) continue;
+      jh = 0;
+      if (++jd < d.outputs) continue;
+      jd = 0;
+      ++n;
+    }
+  }
+};
+
+// source[tap * tap_stride + index(pixel)]: where each tap of each pixel reads. A source outside along several axes takes
+// the constant of the last of them.
+template <class Index>
+inline void fill_sources(const Gather& g, const Chunk& chunk, const Pixels& p, const float* input,
+                         const float* const (&outside)[3], const float** source, int64_t tap_stride, Index index) {
+  const auto& [d, h, w] = chunk.region->axis;
+  int64_t plane[kChunk];
+  const float* beyond[kChunk];
+  for (int64_t td = 0; td < d.taps; ++td)
+    for (int64_t th = 0; th < h.taps; ++th) {
+      for (int64_t i = 0; i < chunk.count; ++i) {
+        const int64_t od = g.lookup[0][p.base[0][i] + d.shift[td]], oh = g.lookup[1][p.base[1][i] + h.shift[th]];
+        plane[i] = (od < 0 || oh < 0) ? convlayers::kOutside : p.batch[i] + od + oh;
+        beyond[i] = oh < 0 ? outside[1] : outside[0];
+      }
+      for (int64_t tw = 0; tw < w.taps; ++tw, source += tap_stride)
+        for (int64_t i = 0; i < chunk.count; ++i) {
+          const int64_t ow = g.lookup[2][p.base[2][i] + w.shift[tw]];
+          source[index(i)] = ow < 0 ? outside[2] : plane[i] < 0 ? beyond[i] : input + (plane[i] + ow);
+        }
+    }
+}
+
+}  // namespace

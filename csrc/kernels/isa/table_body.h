@@ -1,0 +1,28 @@
+// Compiles every kernel's body for one instruction set. A file beside this one defines, before it includes it,
+//   CONVLAYERS_ISA      its name,
+//   CONVLAYERS_LANES    floats in a vector,
+//   CONVLAYERS_ROWS, CONVLAYERS_VECTORS   the register tile: rows times vectors of sums, the vectors of weights and one
+//                       of a repeated input, in as many registers as the instruction set has.
+#include "kernels/depthwise/depthwise_body.h"
+#include "kernels/direct/direct_body.h"
+#include "kernels/table.h"
+
+#define CONVLAYERS_JOIN_(a, b) a##b
+#define CONVLAYERS_JOIN(a, b) CONVLAYERS_JOIN_(a, b)
+#define CONVLAYERS_TEXT_(a) #a
+#define CONVLAYERS_TEXT(a) CONVLAYERS_TEXT_(a)
+
+namespace convlayers {
+
+extern const Kernels CONVLAYERS_JOIN(CONVLAYERS_ISA, _kernels);
+const Kernels CONVLAYERS_JOIN(CONVLAYERS_ISA, _kernels) = {
+    .isa = CONVLAYERS_TEXT(CONVLAYERS_ISA),
+    .lanes = kLanes,
+    .block = kBlock,
+    .direct = {direct_tasks, direct},
+    .direct_weight = {direct_weight_tasks, direct_weight},
+    .depthwise = {depthwise_tasks, depthwise},
+    .depthwise_weight = {depthwise_weight_tasks, depthwise_weight},
+};
+
+}  // namespace convlayers

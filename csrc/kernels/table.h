@@ -1,0 +1,28 @@
+// The kernel table: what an instruction set offers. Dispatch, tests and benchmarks read this and nothing else.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/depthwise/depthwise.h"
+#include "kernels/direct/direct.h"
+
+namespace convlayers {
+
+// A kernel splits its problem into tasks, whose number depends on the problem alone; any thread may run any of them.
+template <class Problem>
+struct Kernel {
+  int64_t (*tasks)(const Problem&);
+  void (*run)(const Problem&, int64_t begin, int64_t end);
+};
+
+struct Kernels {
+  const char* isa;
+  int64_t lanes;  // floats in a vector: packed weights are rounded up to it
+  int64_t block;  // output channels that the direct kernel packs together
+  Kernel<DirectProblem> direct;
+  Kernel<DirectWeightProblem> direct_weight;
+  Kernel<DepthwiseProblem> depthwise;
+  Kernel<DepthwiseWeightProblem> depthwise_weight;
+};
+
+}  // namespace convlayers

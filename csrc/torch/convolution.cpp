@@ -1,0 +1,293 @@
+#include "torch/convolution.h"
+
+#include <algorithm>
+
+namespace convlayers {
+namespace {
+
+Ints spatial(const Tensor& t) {
+  const auto sizes = t.sizes();
+  return Ints(sizes.begin() + 2, sizes.end());
+}
+
+// What a call is, checked: Python has checked it before and said so better; this keeps a call of the bare operator from
+// reading out of bounds.
+struct Call {
+  int64_t batch, groups, in_channels, out_channels;
+  bool transposed, depthwise;
+  AxisGeometry axis[3];
+
+  Call(int64_t batch_, int64_t in, int64_t out, const Ints& input_size, const Ints& output_size,
+       const Ints& kernel_size, const Ints& stride, const Ints& low, const Ints& dilation, int64_t groups_,
+       bool transposed_, const Ints& border, const std::string& kernel)
+      : batch(batch_), groups(groups_), in_channels(in), out_channels(out), transposed(transposed_),
+        depthwise(kernel == "depthwise") {
+    const size_t rank = stride.size();
+    STD_TORCH_CHECK(rank >= 1 && rank <= 3 && input_size.size() == rank && output_size.size() == rank &&
+                        kernel_size.size() == rank && low.size() == rank && dilation.size() == rank &&
+                        border.size() == rank,
+                    "convlayers: sizes, stride, low, dilation and border must have one entry a spatial axis, 1 to 3");
+    STD_TORCH_CHECK(groups >= 1 && in % groups == 0 && out % groups == 0, "convlayers: groups must divide the channels");
+    STD_TORCH_CHECK(kernel == "direct" || (depthwise && groups == in), "convlayers: no kernel '", kernel,
+                    "' for this convolution");
+    for (auto& a : axis) a = {1, 1, 1, 1, 1, 0, Border::kConstant};
+    for (size_t i = 0; i < rank; ++i) {
+      AxisGeometry& a = axis[3 - rank + i];
+      a = {input_size[i], output_size[i], kernel_size[i], stride[i], dilation[i], low[i], Border::kConstant};
+      STD_TORCH_CHECK(a.input >= 0 && a.output >= 0 && a.kernel >= 0 && a.stride >= 1 && a.dilation >= 1,
+                      "convlayers: sizes must not be negative, stride and dilation at least 1");
+      STD_TORCH_CHECK(border[i] >= 0 && border[i] < static_cast<int64_t>(Border::kCount), "convlayers: unknown border");
+      a.border = static_cast<Border>(border[i]);
+      STD_TORCH_CHECK(a.border == Border::kConstant || a.input > 0, "convlayers: an empty axis has nothing to repeat");
+      if (a.kernel <= 1) a.dilation = 1;
+      const int64_t steps = std::max<int64_t>((transposed ? a.input : a.output) - 1, 0);
+      int64_t reach, extent, span;
+      const bool overflow = __builtin_mul_overflow(std::max<int64_t>(a.kernel - 1, 0), a.dilation, &reach) ||
+                            __builtin_mul_overflow(steps, a.stride, &extent) ||
+                            __builtin_add_overflow(reach, extent, &span) ||
+                            __builtin_add_overflow(span, a.low < 0 ? -(a.low + 1) : a.low, &span) ||
+                            __builtin_add_overflow(span, std::max(a.input, a.output), &span);
+      STD_TORCH_CHECK(!overflow && span < INT64_MAX / 8, "convlayers: sizes overflow");
+    }
+  }
+
+  FilterSizes filter(bool adjoint) const {
+    const int64_t in = in_channels / groups, out = out_channels / groups;
+    return {groups, adjoint ? in : out, adjoint ? out : in, {axis[0].kernel, axis[1].kernel, axis[2].kernel}};
+  }
+
+  // How a gather sees a filter bank: (out, in / groups, ...), transposed (in, out / groups, ...).
+  FilterStrides strides(const Tensor& weight, bool adjoint) const {
+    const auto s = weight.strides();
+    const int64_t first = (transposed ? in_channels : out_channels) / groups;
+    const bool rows_first = transposed == adjoint;
+    FilterStrides f{first * s[0], rows_first ? s[0] : s[1], rows_first ? s[1] : s[0], {0, 0, 0}};
+    for (int64_t i = weight.dim(), a = 3; i-- > 2;) f.axis[--a] = s[i];
+    return f;
+  }
+
+  // Depthwise: the gather's channel c reads (step j) this source channel; empty where that is c itself.
+  std::vector<int32_t> channel_map(bool adjoint) const {
+    std::vector<int32_t> map;
+    if (!depthwise || in_channels == out_channels) return map;
+    const auto multiplier = static_cast<int32_t>(out_channels / in_channels);
+    if (!adjoint)
+      for (int32_t c = 0; c < out_channels; ++c) map.push_back(c / multiplier);
+    else
+      for (int32_t j = 0; j < multiplier; ++j)
+        for (int32_t c = 0; c < in_channels; ++c) map.push_back(c * multiplier + j);
+    return map;
+  }
+};
+
+void check_weight(const Tensor& weight, const Call& c) {
+  const int64_t rows = c.transposed ? c.in_channels : c.out_channels;
+  const int64_t columns = (c.transposed ? c.out_channels : c.in_channels) / c.groups;
+  STD_TORCH_CHECK(weight.size(0) == rows && weight.size(1) == columns,
+                  "convlayers: weight does not fit the channels of the input and the groups");
+}
+
+// What a source outside reads along each axis, for a pixel of `channels`.
+class Outside {
+ public:
+  Outside(const Tensor& like, int64_t channels, const Floats& value) : holder_(workspace(like, 3 * channels)) {
+    auto* p = static_cast<float*>(holder_.data_ptr());
+    for (size_t a = 0; a < 3; ++a) {
+      const size_t missing = 3 - value.size();
+      std::fill(p + a * channels, p + (a + 1) * channels, a < missing ? 0.f : static_cast<float>(value[a - missing]));
+      axis_[a] = p + static_cast<int64_t>(a) * channels;
+    }
+  }
+  void copy_to(const float* (&to)[3]) const { std::copy(axis_, axis_ + 3, to); }
+
+ private:
+  Tensor holder_;
+  const float* axis_[3];
+};
+
+Tensor pack_depthwise(const Tensor& weight, const Call& c, bool adjoint) {
+  const Kernels& k = kernels();
+  const FilterSizes sizes = c.filter(false);
+  const int64_t multiplier = c.out_channels / c.in_channels, taps = sizes.taps();
+  const int64_t channels = adjoint ? c.in_channels : c.out_channels, steps = adjoint ? multiplier : 1;
+  const int64_t width = (channels + k.lanes - 1) / k.lanes * k.lanes;
+  // As a filter bank of the forward gather: a group for each input channel, `multiplier` rows, one column.
+  const FilterStrides s = c.strides(weight, false);
+  Tensor packed = workspace(weight, taps * steps * width);
+  auto* to = static_cast<float*>(packed.data_ptr());
+  const auto* from = static_cast<const float*>(weight.const_data_ptr());
+  for (int64_t t = 0; t < taps; ++t) {
+    const int64_t w = t % sizes.kernel[2], h = t / sizes.kernel[2] % sizes.kernel[1],
+                  d = t / sizes.kernel[2] / sizes.kernel[1];
+    const int64_t at = d * s.axis[0] + h * s.axis[1] + w * s.axis[2];
+    for (int64_t j = 0; j < steps; ++j, to += width) {
+      for (int64_t l = 0; l < channels; ++l) {
+        const int64_t channel = adjoint ? l : l / multiplier, row = adjoint ? j : l % multiplier;
+        to[l] = from[at + channel * s.group + row * s.row];
+      }
+      std::fill(to + channels, to + width, 0.f);
+    }
+  }
+  return packed;
+}
+
+// The gather that both the operator and the gradient of its input are.
+void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, const Tensor& weight,
+                   const std::optional<Tensor>& bias, const Floats& value, Activation activation, Result& result) {
+  const Kernels& k = kernels();
+  const Source source(source_tensor);
+  const GatherPlan plan(c.batch, c.axis, c.transposed, adjoint, source.strides(), result.strides());
+  const Outside outside(source_tensor, source_tensor.size(1), value);
+  const Tensor bias_dense = bias ? torch::stable::contiguous(*bias) : weight;
+  const float* bias_data = bias ? static_cast<const float*>(bias_dense.const_data_ptr()) : nullptr;
+  const FilterSizes sizes = c.filter(adjoint);
+
+  if (c.depthwise) {
+    const auto map = c.channel_map(adjoint);
+    const Tensor packed = pack_depthwise(weight, c, adjoint);
+    DepthwiseProblem p{};
+    p.gather = &plan.view();
+    p.source = source.data();
+    p.output = result.data();
+    outside.copy_to(p.outside);
+    p.channels = adjoint ? c.in_channels : c.out_channels;
+    p.steps = adjoint ? c.out_channels / c.in_channels : 1;
+    p.from = map.empty() ? nullptr : map.data();
+    p.weight = static_cast<const float*>(packed.const_data_ptr());
+    p.bias = bias_data;
+    p.activation = activation;
+    return run(k.depthwise, p);
+  }
+  const int64_t width = (sizes.rows + k.lanes - 1) / k.lanes * k.lanes;
+  const Tensor packed = workspace(weight, sizes.groups * width * sizes.columns * sizes.taps());
+  const Pack job{static_cast<const float*>(weight.const_data_ptr()), c.strides(weight, adjoint), sizes, k.lanes, k.block,
+                 static_cast<float*>(packed.data_ptr())};
+  parallel(pack_parts(job), [&](int64_t i) { pack(job, i); });
+  DirectProblem p{};
+  p.gather = &plan.view();
+  p.source = source.data();
+  p.output = result.data();
+  outside.copy_to(p.outside);
+  p.groups = c.groups;
+  p.source_channels = sizes.columns;
+  p.output_channels = sizes.rows;
+  p.weight = static_cast<const float*>(packed.const_data_ptr());
+  p.bias = bias_data;
+  p.activation = activation;
+  run(k.direct, p);
+}
+
+// In how many parts the pixels are summed: enough for a few threads, each long enough to be worth a buffer of its own.
+int64_t segment_count(const Gather& g, int64_t floats) {
+  int64_t pixels = 0;
+  for (int64_t i = 0; i < g.regions; ++i) pixels += g.region[i].pixels;
+  constexpr int64_t kMost = 16, kPixels = 768, kFloats = int64_t{4} << 20;
+  return std::max<int64_t>(1, std::min({kMost, pixels / kPixels, kFloats / std::max<int64_t>(floats, 1)}));
+}
+
+}  // namespace
+
+Tensor convolution(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias, Ints output_size,
+                   Ints stride, Ints low, Ints dilation, int64_t groups, bool transposed, Ints border, Floats value,
+                   std::string kernel, int64_t activation, double alpha, double beta) {
+  const auto dim = static_cast<int64_t>(stride.size()) + 2;
+  check_tensor(input, "input", dim);
+  check_tensor(weight, "weight", dim);
+  const int64_t out = transposed ? weight.size(1) * groups : weight.size(0);
+  const Call call(input.size(0), input.size(1), out, spatial(input), output_size, spatial(weight), stride, low, dilation,
+                  groups, transposed, border, kernel);
+  check_weight(weight, call);
+  if (bias) {
+    check_tensor(*bias, "bias", 1);
+    STD_TORCH_CHECK(bias->size(0) == out, "convlayers: bias must have one entry an output channel");
+  }
+  STD_TORCH_CHECK(value.size() == stride.size(), "convlayers: value must have one entry a spatial axis");
+  STD_TORCH_CHECK(activation >= 0 && activation < static_cast<int64_t>(ActivationCode::kCount),
+                  "convlayers: unknown activation");
+  Result result(input, input.size(0), out, output_size);
+  if (!result.empty())
+    gather_pixels(call, false, input, weight, bias, value,
+                  {static_cast<ActivationCode>(activation), static_cast<float>(alpha), static_cast<float>(beta)}, result);
+  return result.deliver();
+}
+
+Tensor convolution_input_grad(const Tensor& grad, const Tensor& weight, Ints input_size, Ints stride, Ints low,
+                              Ints dilation, int64_t groups, bool transposed, Ints border, std::string kernel) {
+  const auto dim = static_cast<int64_t>(stride.size()) + 2;
+  check_tensor(grad, "grad", dim);
+  check_tensor(weight, "weight", dim);
+  const int64_t in = transposed ? weight.size(0) : weight.size(1) * groups;
+  const Call call(grad.size(0), in, grad.size(1), input_size, spatial(grad), spatial(weight), stride, low, dilation,
+                  groups, transposed, border, kernel);
+  check_weight(weight, call);
+  Result result(grad, grad.size(0), in, input_size);
+  if (!result.empty())
+    gather_pixels(call, true, grad, weight, std::nullopt, Floats(stride.size(), 0.0), {}, result);
+  return result.deliver();
+}
+
+Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints kernel_size, Ints stride, Ints low,
+                               Ints dilation, int64_t groups, bool transposed, Ints border, Floats value,
+                               std::string kernel) {
+  const auto dim = static_cast<int64_t>(stride.size()) + 2;
+  check_tensor(grad, "grad", dim);
+  check_tensor(input, "input", dim);
+  STD_TORCH_CHECK(grad.size(0) == input.size(0), "convlayers: grad and input must have the same batch");
+  STD_TORCH_CHECK(value.size() == stride.size(), "convlayers: value must have one entry a spatial axis");
+  const Call call(input.size(0), input.size(1), grad.size(1), spatial(input), spatial(grad), kernel_size, stride, low,
+                  dilation, groups, transposed, border, kernel);
+  Ints size{transposed ? call.in_channels : call.out_channels,
+            (transposed ? call.out_channels : call.in_channels) / groups};
+  size.insert(size.end(), kernel_size.begin(), kernel_size.end());
+  const Tensor weight = torch::stable::new_empty(input, size);
+  if (weight.numel() == 0) return weight;
+
+  const Kernels& k = kernels();
+  const Source source(input), gradient(grad);
+  const GatherPlan plan(call.batch, call.axis, transposed, false, source.strides(), gradient.strides());
+  const Outside outside(input, input.size(1), value);
+  FilterSizes sizes = call.filter(false);
+  FilterStrides strides = call.strides(weight, false);
+  const auto map = call.channel_map(false);
+  if (call.depthwise) {
+    // One group of all output channels, one column: (channels, multiplier, ...) and (channels * multiplier, 1, ...) are
+    // the same memory.
+    strides.row = weight.strides()[transposed ? 1 : 0];
+    sizes.rows = call.out_channels;
+    sizes.groups = sizes.columns = 1;
+  }
+  const int64_t width = (sizes.rows + k.lanes - 1) / k.lanes * k.lanes;
+  const int64_t floats = sizes.groups * sizes.taps() * sizes.columns * width;
+  const int64_t segments = segment_count(plan.view(), floats);
+  const Tensor sums = workspace(input, segments * floats);
+  auto* result = static_cast<float*>(sums.data_ptr());
+  if (call.depthwise) {
+    DepthwiseWeightProblem p{};
+    p.gather = &plan.view();
+    p.source = source.data();
+    p.gradient = gradient.data();
+    outside.copy_to(p.outside);
+    p.channels = call.out_channels;
+    p.from = map.empty() ? nullptr : map.data();
+    p.segments = segments;
+    p.result = result;
+    run(k.depthwise_weight, p);
+  } else {
+    DirectWeightProblem p{};
+    p.gather = &plan.view();
+    p.source = source.data();
+    p.gradient = gradient.data();
+    outside.copy_to(p.outside);
+    p.groups = groups;
+    p.source_channels = sizes.columns;
+    p.output_channels = sizes.rows;
+    p.segments = segments;
+    p.result = result;
+    run(k.direct_weight, p);
+  }
+  const Unpack job{result, segments, k.lanes, sizes, strides, static_cast<float*>(weight.data_ptr())};
+  parallel(unpack_parts(job), [&](int64_t i) { unpack(job, i); });
+  return weight;
+}
+
+}  // namespace convlayers

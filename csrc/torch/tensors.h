@@ -1,0 +1,78 @@
+// Tensors in, pointers out: what the operators share.
+#pragma once
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+#include <torch/headeronly/util/Exception.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/base/isa.h"
+#include "kernels/gather/gather.h"
+#include "kernels/layout/layout.h"
+
+namespace convlayers {
+
+using torch::stable::Tensor;
+using Ints = std::vector<int64_t>;
+using Floats = std::vector<double>;
+
+// Runs `part(i)` for every i, on torch's own threads.
+template <class F>
+void parallel(int64_t count, const F& part) {
+  torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) part(i);
+  });
+}
+
+// Runs a kernel's tasks, in as few calls as there are threads.
+template <class Problem>
+void run(const Kernel<Problem>& kernel, const Problem& problem) {
+  torch::stable::parallel_for(0, kernel.tasks(problem), 1,
+                              [&](int64_t begin, int64_t end) { kernel.run(problem, begin, end); });
+}
+
+// A strided float32 CPU tensor of this many dimensions, or an error that names it.
+void check_tensor(const Tensor& t, const char* name, int64_t dim);
+
+// Memory that a call needs for itself.
+Tensor workspace(const Tensor& like, int64_t floats);
+
+// Whether a tensor that is not contiguous is dense in channels-last order: then results are, too.
+bool is_channels_last(const Tensor& t);
+
+// (batch, channels, *spatial), readable with a channel stride of 1; a copy where it was not.
+class Source {
+ public:
+  explicit Source(const Tensor& t);
+  const float* data() const { return data_; }
+  const Strides& strides() const { return strides_; }
+
+ private:
+  Tensor holder_;
+  const float* data_;
+  Strides strides_;
+};
+
+// A result (batch, channels, *spatial), written channels last and delivered in the layout that `like` has.
+class Result {
+ public:
+  Result(const Tensor& like, int64_t batch, int64_t channels, const Ints& spatial);
+  float* data() const { return data_; }
+  const Strides& strides() const { return strides_; }
+  bool empty() const { return count_ == 0; }
+  Tensor deliver();
+
+ private:
+  Tensor tensor_;
+  std::optional<Tensor> staging_;
+  float* data_;
+  Strides strides_;
+  int64_t batch_, channels_, pixels_, count_;
+};
+
+}  // namespace convlayers

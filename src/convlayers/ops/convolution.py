@@ -1,0 +1,252 @@
+"""The convolution operator and its transpose: schema's fakes, derivatives, cost, and torch's own as the last resort.
+
+One operator serves both directions. Written for one spatial axis, with x(i) the input continued beyond its border,
+
+    convolution   y(o) = sum over k of  W(k)   x(o * stride + k * dilation - low)
+    transposed    y(o) = sum over k of  W(k)^T x((o + low - k * dilation) / stride), where that is an integer.
+
+Transposed with a border means that the input goes on beyond its edge before it is spread out; without one it is the
+adjoint of the convolution with the same arguments, which is torch's definition.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+from convlayers.activations import CODES, IDENTITY, Activation
+from convlayers.ops import library, select  # noqa: F401  (library registers the operators)
+from convlayers.ops.borders import CONSTANT, extend
+
+_op = torch.ops.convlayers.convolution.default
+_input_grad = torch.ops.convlayers.convolution_input_grad.default
+_weight_grad = torch.ops.convlayers.convolution_weight_grad.default
+
+Ints = tuple[int, ...]
+_ACTIVATIONS = list(CODES)
+
+
+def convolution(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    output_size: Ints,
+    stride: Ints,
+    low: Ints,
+    dilation: Ints,
+    groups: int,
+    transposed: bool,
+    border: Ints,
+    value: tuple[float, ...],
+    activation: Activation = IDENTITY,
+) -> Tensor:
+    """Convolution, or transposed convolution, of checked arguments: a kernel of ours where there is one.
+
+    Shape:
+        input (batch, in_channels, \\*spatial), 1 to 3 spatial axes; weight (out_channels, in_channels / groups,
+        \\*kernel), transposed (in_channels, out_channels / groups, \\*kernel); bias (out_channels,);
+        result (batch, out_channels, \\*output_size).
+
+    Args:
+        output_size, stride, low, dilation, border, value: one entry a spatial axis. ``low`` is how far the first
+            window reaches below the input (may be negative); ``border`` holds codes of ``ops.borders``, ``value`` the
+            constants for those that are CONSTANT.
+        activation: applied to the result.
+    """
+    kernels = _kernels(input, weight, groups, transposed)
+    kernel = select.choose("transposed_convolution" if transposed else "convolution", kernels, input, weight, bias)
+    if kernel == "torch":
+        output = _torch(input, weight, bias, output_size, stride, low, dilation, groups, transposed, border, value)
+        return activation(output)
+    needs_grad = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (input, weight, bias))
+    fused = activation if activation.from_output or not needs_grad else IDENTITY
+    output = _op(
+        input, weight, bias, output_size, stride, low, dilation, groups, transposed, border, value, kernel,
+        fused.code, fused.alpha, fused.beta,
+    )  # fmt: skip
+    return output if fused is activation else activation(output)
+
+
+def _kernels(input: Tensor, weight: Tensor, groups: int, transposed: bool) -> tuple[str, ...]:
+    """Our kernels that can compute this convolution, best first."""
+    channelwise = groups > 1 and groups == (input.shape[1] if not transposed else weight.shape[0])
+    return ("depthwise", "direct") if channelwise else ("direct",)
+
+
+# --- torch's own operators, with the same meaning ---------------------------------------------------------------------
+
+
+def _torch(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    output_size: Ints,
+    stride: Ints,
+    low: Ints,
+    dilation: Ints,
+    groups: int,
+    transposed: bool,
+    border: Ints,
+    value: tuple[float, ...],
+) -> Tensor:
+    rank = len(stride)
+    size = tuple(input.shape[2:])
+    kernel = tuple(weight.shape[2:])
+    plain = all(b == CONSTANT for b in border) and not any(value)
+    if not transposed:
+        high = tuple(
+            (o - 1) * s + d * (k - 1) + 1 - lo - n
+            for o, s, d, k, lo, n in zip(output_size, stride, dilation, kernel, low, size, strict=True)
+        )
+        # Windows that stop short of the end leave `high` too small by less than a stride; equal amounts serve then too.
+        symmetric = plain and all(lo >= 0 and hi <= lo < hi + s for lo, hi, s in zip(low, high, stride, strict=True))
+        if not symmetric:
+            input, low = extend(input, low, high, border, value), (0,) * rank
+        function = (F.conv1d, F.conv2d, F.conv3d)[rank - 1]
+        return function(input, weight, bias, stride, low, dilation, groups)
+
+    function = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank - 1]
+    whole = tuple((n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(size, stride, dilation, kernel, strict=True))
+    extra = tuple(o - (w - 2 * lo) for o, w, lo in zip(output_size, whole, low, strict=True))
+    allowed = all(lo >= 0 and 0 <= e < max(s, d) for lo, e, s, d in zip(low, extra, stride, dilation, strict=True))
+    if plain and allowed:
+        return function(input, weight, bias, stride, low, extra, groups, dilation)
+    if not plain:
+        below = tuple(max(0, (d * (k - 1) - lo) // s) for d, k, lo, s in zip(dilation, kernel, low, stride, strict=True))
+        above = tuple(
+            max(0, (o - 1 + lo) // s - (n - 1))
+            for o, lo, s, n in zip(output_size, low, stride, size, strict=True)
+        )
+        input = extend(input, below, above, border, value)
+        low = tuple(lo + b * s for lo, b, s in zip(low, below, stride, strict=True))
+    output = function(input, weight, None, stride, 0, 0, groups, dilation)
+    crop = tuple(o + lo - w for o, lo, w in zip(output_size, low, output.shape[2:], strict=True))
+    output = extend(output, tuple(-lo for lo in low), crop, (CONSTANT,) * rank, (0.0,) * rank)
+    return output if bias is None else output + bias.view(-1, *[1] * rank)
+
+
+# --- fakes: shapes and layouts ----------------------------------------------------------------------------------------
+
+
+def _like(source: Tensor, channels: Any, spatial: Any) -> Tensor:
+    """An empty result in the layout of its source: channels last where the source is, contiguous elsewhere."""
+    shape = (source.shape[0], channels, *spatial)
+    if _is_channels_last(source):
+        last = source.new_empty((shape[0], *shape[2:], channels))
+        return last.movedim(-1, 1)
+    return source.new_empty(shape)
+
+
+def _is_channels_last(t: Tensor) -> bool:
+    return not t.is_contiguous() and t.movedim(1, -1).is_contiguous()
+
+
+@torch.library.register_fake("convlayers::convolution")
+def _(input, weight, bias, output_size, stride, low, dilation, groups, transposed, border, value, kernel, activation, alpha, beta):
+    channels = weight.shape[1] * groups if transposed else weight.shape[0]
+    return _like(input, channels, output_size)
+
+
+@torch.library.register_fake("convlayers::convolution_input_grad")
+def _(grad, weight, input_size, stride, low, dilation, groups, transposed, border, kernel):
+    channels = weight.shape[0] if transposed else weight.shape[1] * groups
+    return _like(grad, channels, input_size)
+
+
+@torch.library.register_fake("convlayers::convolution_weight_grad")
+def _(grad, input, kernel_size, stride, low, dilation, groups, transposed, border, value, kernel):
+    rows, columns = (input.shape[1], grad.shape[1]) if transposed else (grad.shape[1], input.shape[1])
+    return grad.new_empty((rows, columns // groups, *kernel_size))
+
+
+# --- derivatives: each is one of the three operators, so they can be taken again ---------------------------------------
+
+
+def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    input, weight, bias, _, *ctx.geometry, value, kernel, code, alpha, beta = inputs
+    ctx.value, ctx.kernel = value, kernel
+    ctx.activation = Activation(_ACTIVATIONS[code], code, alpha, beta)
+    ctx.has_bias = bias is not None
+    ctx.save_for_backward(input, weight, output if ctx.activation.name != "identity" else None)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple:
+    input, weight, output = ctx.saved_tensors
+    if output is not None:
+        grad = ctx.activation.gradient(grad, output)
+    need = ctx.needs_input_grad
+    grad_input = grad_weight = grad_bias = None
+    if need[0]:
+        grad_input = _input_grad(grad, weight, input.shape[2:], *ctx.geometry, ctx.kernel)
+    if need[1]:
+        grad_weight = _weight_grad(grad, input, weight.shape[2:], *ctx.geometry, ctx.value, ctx.kernel)
+    if ctx.has_bias and need[2]:
+        grad_bias = grad.sum([0, *range(2, grad.dim())])
+    return grad_input, grad_weight, grad_bias, *[None] * 12
+
+
+def _setup_input_grad(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    grad, weight, _, *ctx.geometry, ctx.kernel = inputs
+    ctx.save_for_backward(grad, weight)
+
+
+def _backward_input_grad(ctx: Any, second: Tensor) -> tuple:
+    grad, weight = ctx.saved_tensors
+    zeros = [0.0] * len(ctx.geometry[0])
+    grad_grad = grad_weight = None
+    if ctx.needs_input_grad[0]:
+        grad_grad = _op(second, weight, None, grad.shape[2:], *ctx.geometry, zeros, ctx.kernel, 0, 0.0, 0.0)
+    if ctx.needs_input_grad[1]:
+        grad_weight = _weight_grad(grad, second, weight.shape[2:], *ctx.geometry, zeros, ctx.kernel)
+    return grad_grad, grad_weight, *[None] * 8
+
+
+def _setup_weight_grad(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    grad, input, _, *ctx.geometry, ctx.value, ctx.kernel = inputs
+    ctx.save_for_backward(grad, input)
+
+
+def _backward_weight_grad(ctx: Any, second: Tensor) -> tuple:
+    grad, input = ctx.saved_tensors
+    grad_grad = grad_input = None
+    if ctx.needs_input_grad[0]:
+        grad_grad = _op(input, second, None, grad.shape[2:], *ctx.geometry, ctx.value, ctx.kernel, 0, 0.0, 0.0)
+    if ctx.needs_input_grad[1]:
+        grad_input = _input_grad(grad, second, input.shape[2:], *ctx.geometry, ctx.kernel)
+    return grad_grad, grad_input, *[None] * 9
+
+
+torch.library.register_autograd("convlayers::convolution", _backward, setup_context=_setup)
+torch.library.register_autograd("convlayers::convolution_input_grad", _backward_input_grad, setup_context=_setup_input_grad)
+torch.library.register_autograd("convlayers::convolution_weight_grad", _backward_weight_grad, setup_context=_setup_weight_grad)
+
+
+# --- cost, for torch.utils.flop_counter: the count that it gives for torch's own convolutions ---------------------------
+
+
+def _flops(spatial_shape: Any, weight_shape: Any) -> int:
+    return 2 * math.prod(weight_shape) * math.prod(spatial_shape)
+
+
+@register_flop_formula(torch.ops.convlayers.convolution)
+def _(input_shape, weight_shape, bias, output_size, stride, low, dilation, groups, transposed, *_, **__) -> int:
+    pixels = input_shape[2:] if transposed else output_size
+    return _flops((input_shape[0], *pixels), weight_shape)
+
+
+@register_flop_formula(torch.ops.convlayers.convolution_input_grad)
+def _(grad_shape, weight_shape, input_size, stride, low, dilation, groups, transposed, *_, **__) -> int:
+    pixels = input_size if transposed else grad_shape[2:]
+    return _flops((grad_shape[0], *pixels), weight_shape)
+
+
+@register_flop_formula(torch.ops.convlayers.convolution_weight_grad)
+def _(grad_shape, input_shape, kernel_size, stride, low, dilation, groups, transposed, *_, out_shape=None, **__) -> int:
+    pixels = input_shape[2:] if transposed else grad_shape[2:]
+    return _flops((grad_shape[0], *pixels), out_shape)

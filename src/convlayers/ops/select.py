@@ -1,0 +1,122 @@
+"""Which implementation runs: the one place where that is decided, for every operator.
+
+The choice is a pure function of what the call is (operation, dtypes, devices, transforms in force, geometry) and of
+``CONVLAYERS_KERNEL``. torch's own operators come last in every list and take whatever has no kernel of ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from convlayers.ops import library
+
+
+class Choice(NamedTuple):
+    """What would run, and why.
+
+    Attributes:
+        operation: the operator, such as ``'convolution'`` or ``'max_pool'``.
+        kernel: ``'direct'``, ``'depthwise'``, ``'pool'``, or ``'torch'`` for torch's own.
+        isa: the instruction set of the kernel; ``''`` for torch's own.
+        reason: one sentence.
+    """
+
+    operation: str
+    kernel: str
+    isa: str
+    reason: str
+
+
+def obstacle(*tensors: Tensor | None) -> str | None:
+    """Why none of our kernels can take these tensors, or None where they can."""
+    present = [t for t in tensors if t is not None]
+    for t in present:
+        if t.device.type != "cpu":
+            return f"no kernel for device {t.device.type}"
+        if t.dtype != torch.float32:
+            return f"no kernel for {t.dtype}"
+        if t.layout != torch.strided:
+            return f"no kernel for layout {t.layout}"
+    if torch.is_autocast_enabled("cpu"):
+        return "autocast chooses the dtype"
+    if torch.compiler.is_compiling():
+        return None
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return "a torch.func transform is in force"
+    if torch.autograd.forward_ad._current_level >= 0:
+        return "forward-mode differentiation is in force"
+    for t in present:
+        if t.is_neg() or t.is_conj():
+            return "a lazily negated tensor"
+        if torch.overrides.has_torch_function_unary(t):
+            return f"{type(t).__name__} overrides torch's functions"
+    return None
+
+
+_trace: list[list[Choice]] = []
+
+
+def choose(operation: str, kernels: tuple[str, ...], *tensors: Tensor | None) -> str:
+    """The kernel for this call: the first of ``kernels``, torch's own where there is an obstacle.
+
+    Args:
+        operation: the operator's name, for the report.
+        kernels: our kernels that can compute it, best first; torch's own is always the last.
+        tensors: the operands.
+    """
+    why_not = obstacle(*tensors)
+    forced = os.environ.get("CONVLAYERS_KERNEL", "")
+    if why_not is not None:
+        choice = Choice(operation, "torch", "", why_not)
+    elif forced == "torch":
+        choice = Choice(operation, "torch", "", "forced by CONVLAYERS_KERNEL")
+    elif forced in kernels:
+        choice = Choice(operation, forced, library.isa(), "forced by CONVLAYERS_KERNEL")
+    else:
+        choice = Choice(operation, kernels[0], library.isa(), "first of the kernels that can compute it")
+    if _trace and not torch.compiler.is_compiling():
+        _trace[-1].append(choice)
+    return choice.kernel
+
+
+@contextlib.contextmanager
+def _recording() -> Iterator[list[Choice]]:
+    _trace.append([])
+    try:
+        yield _trace[-1]
+    finally:
+        _trace.pop()
+
+
+def which(function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Choice, ...]:
+    """What a call would run on, operator by operator, without computing anything.
+
+    Args:
+        function: a layer, a model or a function of ``convlayers.functional``.
+        args, kwargs: what it would be called with.
+
+    Returns:
+        A :class:`Choice` for each of our operators that the call reaches, in order. The gradients of an operator take
+        the same kernels as the operator.
+
+    Example:
+        >>> import convlayers
+        >>> layer = convlayers.Conv2d(3, 8, 3, padding="same")
+        >>> [choice.kernel for choice in which(layer, torch.zeros(1, 3, 8, 8))]
+        ['direct']
+        >>> which(layer.double(), torch.zeros(1, 3, 8, 8).double())[0].reason
+        'no kernel for torch.float64'
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    fake = torch.utils._pytree.tree_map_only(Tensor, mode.from_tensor, (args, kwargs))
+    with _recording() as choices, torch.no_grad(), mode:
+        function(*fake[0], **fake[1])
+    return tuple(choices)
