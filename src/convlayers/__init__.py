@@ -1,0 +1,1 @@
+"""The convolution layer, complete and fast, for PyTorch."""
