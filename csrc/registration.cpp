@@ -4,7 +4,12 @@
 namespace {
 
 std::string isa() { return convlayers::kernels().isa; }
-std::string isas() { return convlayers::isas(); }
+
+std::string isas() {
+  std::string names;
+  for (const auto* table : convlayers::available()) names += (names.empty() ? "" : ",") + std::string(table->isa);
+  return names;
+}
 
 }  // namespace
 

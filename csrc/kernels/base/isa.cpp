@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <stdexcept>
+#include <string>
 
 namespace convlayers {
 
@@ -12,38 +13,33 @@ extern const Kernels avx2_kernels, avx512_kernels;
 extern const Kernels neon_kernels;
 #endif
 
-namespace {
-
-struct Entry {
-  const Kernels* table;
-  bool runs;
-};
-
-// Best first.
-const Entry* entries(int& count) {
+std::vector<const Kernels*> available() {
+  std::vector<const Kernels*> tables;
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  static const Entry list[] = {{&avx512_kernels, avx512}, {&avx2_kernels, avx2}, {&generic_kernels, true}};
+  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    tables.push_back(&avx512_kernels);
+  if (avx2) tables.push_back(&avx2_kernels);
 #elif defined(__aarch64__)
-  static const Entry list[] = {{&neon_kernels, true}, {&generic_kernels, true}};
-#else
-  static const Entry list[] = {{&generic_kernels, true}};
+  tables.push_back(&neon_kernels);
 #endif
-  count = static_cast<int>(sizeof(list) / sizeof(list[0]));
-  return list;
+  tables.push_back(&generic_kernels);
+  return tables;
 }
 
+namespace {
+
 const Kernels& pick() {
-  int count = 0;
-  const Entry* list = entries(count);
   const char* forced = std::getenv("CONVLAYERS_ISA");
   const std::string wanted = forced ? forced : "";
-  for (int i = 0; i < count; ++i)
-    if (list[i].runs && (wanted.empty() || wanted == list[i].table->isa)) return *list[i].table;
-  throw std::runtime_error("CONVLAYERS_ISA must name an instruction set that this machine runs (" + isas() +
+  std::string names;
+  for (const Kernels* table : available()) {
+    if (wanted.empty() || wanted == table->isa) return *table;
+    names += (names.empty() ? "" : ", ") + std::string(table->isa);
+  }
+  throw std::runtime_error("CONVLAYERS_ISA must name an instruction set that this machine runs (" + names +
                            "); received '" + wanted + "'");
 }
 
@@ -52,15 +48,6 @@ const Kernels& pick() {
 const Kernels& kernels() {
   static const Kernels& chosen = pick();
   return chosen;
-}
-
-std::string isas() {
-  int count = 0;
-  const Entry* list = entries(count);
-  std::string names;
-  for (int i = 0; i < count; ++i)
-    if (list[i].runs) names += (names.empty() ? "" : ",") + std::string(list[i].table->isa);
-  return names;
 }
 
 }  // namespace convlayers

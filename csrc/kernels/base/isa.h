@@ -1,7 +1,7 @@
 // Which instruction set runs.
 #pragma once
 
-#include <string>
+#include <vector>
 
 #include "kernels/table.h"
 
@@ -11,7 +11,7 @@ namespace convlayers {
 // Throws std::runtime_error where that one is unknown or cannot run here.
 const Kernels& kernels();
 
-// Names of those that can run here, best first, separated by commas.
-std::string isas();
+// The tables of all instruction sets that can run here, best first.
+std::vector<const Kernels*> available();
 
 }  // namespace convlayers

@@ -17,7 +17,8 @@ typedef float UnalignedVec __attribute__((vector_size(CONVLAYERS_LANES * 4), ali
 
 inline Vec load(const float* p) { return *reinterpret_cast<const UnalignedVec*>(p); }
 inline void store(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
-inline Vec splat(float x) { return Vec{} + x; }
+// x - 0 is x, and compilers know it; x + 0 is not (it would lose the sign of a zero).
+inline Vec splat(float x) { return x - Vec{}; }
 
 // The first n lanes (0 < n <= kLanes); lanes beyond are zero, memory beyond is not touched.
 inline Vec load_first(const float* p, int64_t n) {
