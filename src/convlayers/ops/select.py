@@ -73,16 +73,14 @@ def choose(operation: str, kernels: tuple[str, ...], *tensors: Tensor | None) ->
     why_not = obstacle(*tensors)
     forced = os.environ.get("CONVLAYERS_KERNEL", "")
     if why_not is not None:
-        choice = Choice(operation, "torch", "", why_not)
-    elif forced == "torch":
-        choice = Choice(operation, "torch", "", "forced by CONVLAYERS_KERNEL")
-    elif forced in kernels:
-        choice = Choice(operation, forced, library.isa(), "forced by CONVLAYERS_KERNEL")
+        kernel, reason = "torch", why_not
+    elif forced == "torch" or forced in kernels:
+        kernel, reason = forced, "forced by CONVLAYERS_KERNEL"
     else:
-        choice = Choice(operation, kernels[0], library.isa(), "first of the kernels that can compute it")
-    if _trace and not torch.compiler.is_compiling():
-        _trace[-1].append(choice)
-    return choice.kernel
+        kernel, reason = kernels[0], "the first kernel that can compute it"
+    if not torch.compiler.is_compiling() and _trace:
+        _trace[-1].append(Choice(operation, kernel, "" if kernel == "torch" else library.isa(), reason))
+    return kernel
 
 
 @contextlib.contextmanager
