@@ -95,8 +95,8 @@ _MODULES: dict[type[nn.Module], Callable[..., Activation | None]] = {
 }
 
 _FUNCTIONS: dict[Callable[..., Tensor], str] = {
-    F.relu: "relu", torch.relu: "relu", F.relu6: "relu6", F.leaky_relu: "leaky_relu", F.tanh: "tanh", torch.tanh: "tanh",
-    F.sigmoid: "sigmoid", torch.sigmoid: "sigmoid", F.silu: "silu", F.gelu: "gelu", F.hardswish: "hardswish",
+    F.relu: "relu", torch.relu: "relu", F.relu6: "relu6", F.leaky_relu: "leaky_relu", F.tanh: "tanh",
+    torch.tanh: "tanh", F.sigmoid: "sigmoid", torch.sigmoid: "sigmoid", F.silu: "silu", F.gelu: "gelu", F.hardswish: "hardswish",
     F.hardsigmoid: "hardsigmoid", F.elu: "elu", F.softplus: "softplus", F.mish: "mish", F.hardtanh: "hardtanh",
 }  # fmt: skip
 

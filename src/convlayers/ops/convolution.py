@@ -118,10 +118,11 @@ def _torch(
     if plain and allowed:
         return function(input, weight, bias, stride, low, extra, groups, dilation)
     if not plain:
-        below = tuple(max(0, (d * (k - 1) - lo) // s) for d, k, lo, s in zip(dilation, kernel, low, stride, strict=True))
+        below = tuple(
+            max(0, (d * (k - 1) - lo) // s) for d, k, lo, s in zip(dilation, kernel, low, stride, strict=True)
+        )
         above = tuple(
-            max(0, (o - 1 + lo) // s - (n - 1))
-            for o, lo, s, n in zip(output_size, low, stride, size, strict=True)
+            max(0, (o - 1 + lo) // s - (n - 1)) for o, lo, s, n in zip(output_size, low, stride, size, strict=True)
         )
         input = extend(input, below, above, border, value)
         low = tuple(lo + b * s for lo, b, s in zip(low, below, stride, strict=True))
@@ -148,7 +149,23 @@ def _is_channels_last(t: Tensor) -> bool:
 
 
 @torch.library.register_fake("convlayers::convolution")
-def _(input, weight, bias, output_size, stride, low, dilation, groups, transposed, border, value, kernel, activation, alpha, beta):
+def _(
+    input,
+    weight,
+    bias,
+    output_size,
+    stride,
+    low,
+    dilation,
+    groups,
+    transposed,
+    border,
+    value,
+    kernel,
+    activation,
+    alpha,
+    beta,
+):
     channels = weight.shape[1] * groups if transposed else weight.shape[0]
     return _like(input, channels, output_size)
 
@@ -165,7 +182,7 @@ def _(grad, input, kernel_size, stride, low, dilation, groups, transposed, borde
     return grad.new_empty((rows, columns // groups, *kernel_size))
 
 
-# --- derivatives: each is one of the three operators, so they can be taken again ---------------------------------------
+# --- derivatives: each is one of the three operators, so they can be taken again ----------------------------------
 
 
 def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -223,11 +240,15 @@ def _backward_weight_grad(ctx: Any, second: Tensor) -> tuple:
 
 
 torch.library.register_autograd("convlayers::convolution", _backward, setup_context=_setup)
-torch.library.register_autograd("convlayers::convolution_input_grad", _backward_input_grad, setup_context=_setup_input_grad)
-torch.library.register_autograd("convlayers::convolution_weight_grad", _backward_weight_grad, setup_context=_setup_weight_grad)
+torch.library.register_autograd(
+    "convlayers::convolution_input_grad", _backward_input_grad, setup_context=_setup_input_grad
+)
+torch.library.register_autograd(
+    "convlayers::convolution_weight_grad", _backward_weight_grad, setup_context=_setup_weight_grad
+)
 
 
-# --- cost, for torch.utils.flop_counter: the count that it gives for torch's own convolutions ---------------------------
+# --- cost, for torch.utils.flop_counter: the count that it gives for torch's own convolutions -----------------------
 
 
 def _flops(spatial_shape: Any, weight_shape: Any) -> int:

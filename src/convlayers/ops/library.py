@@ -17,7 +17,10 @@ def _find() -> Path:
     for folder in folders:
         if (folder / NAME).is_file():
             return folder / NAME
-    raise ImportError(f"convlayers was installed without its kernels: no {NAME} in {', '.join(map(str, folders))}. Reinstall it: pip install .")
+    raise ImportError(
+        f"convlayers was installed without its kernels: no {NAME} in {', '.join(map(str, folders))}. "
+        "Reinstall it: pip install ."
+    )
 
 
 torch.ops.load_library(_find())

@@ -1,0 +1,243 @@
+"""Pooling: which implementation runs, the operators' fakes and derivatives. Schemas: csrc/registration.cpp.
+
+For one axis, with w(o) the positions that output o sees and div(o) how many of them count,
+
+    max      y(o) = max over i in w(o) of x(i), at index i(o): the first of equals, the last of NaNs
+    average  y(o) = sum over i in w(o) of x(i) / div(o)
+    scatter  x(i) = sum over o with i(o) = i of y(o)          gather  y(o) = x(i(o))
+
+Indices count the elements of one plane of the input, last axis fastest. A window that lies in padding only gives
+-infinity, at index -1; its gradient goes nowhere.
+
+A gradient of max pooling is a scatter, whose gradient is a gather, whose gradient is a scatter; the average is linear.
+Windows come as :class:`Windows`, or, empty, mean adaptive ones (ops/windows.py).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convlayers.ops import pool_torch, select
+from convlayers.ops.convolution import _like
+from convlayers.ops.windows import Ints, Windows
+
+_max = torch.ops.convlayers.max_pool.default
+_max_with_indices = torch.ops.convlayers.max_pool_with_indices.default
+_fractional = torch.ops.convlayers.fractional_max_pool.default
+_average = torch.ops.convlayers.avg_pool.default
+_average_grad = torch.ops.convlayers.avg_pool_input_grad.default
+_scatter = torch.ops.convlayers.pool_scatter.default
+_gather = torch.ops.convlayers.pool_gather.default
+_unpool = torch.ops.convlayers.max_unpool.default
+
+
+def max_pool(input: Tensor, windows: Windows, indices: bool) -> tuple[Tensor, Tensor | None]:
+    """The largest element of each window, and where it is (None unless ``indices``).
+
+    Shape:
+        input (batch, channels, \\*spatial), 1 to 3 spatial axes; both results (batch, channels, \\*output_size).
+    """
+    if _kernel("max_pool", input) == "torch":
+        return pool_torch.max_pool(input, windows, indices)
+    return _native_max(
+        input, windows.output_size, windows.kernel, windows.stride, windows.low, windows.dilation, indices
+    )
+
+
+def adaptive_max_pool(input: Tensor, output_size: Ints, indices: bool) -> tuple[Tensor, Tensor | None]:
+    """As :func:`max_pool`, over adaptive windows."""
+    if _kernel("adaptive_max_pool", input) == "torch":
+        output, at = pool_torch.ADAPTIVE_MAX[len(output_size)](input, output_size)
+        return output, at if indices else None
+    return _native_max(input, output_size, (), (), (), (), indices)
+
+
+def _native_max(input: Tensor, *geometry: Any) -> tuple[Tensor, Tensor | None]:
+    *windows, indices = geometry
+    if indices or (torch.is_grad_enabled() and input.requires_grad):
+        output, at = _max_with_indices(input, *windows)
+        return output, at if indices else None
+    return _max(input, *windows), None
+
+
+def fractional_max_pool(input: Tensor, kernel: Ints, output_size: Ints, samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Max pooling over windows that lie by chance, a set of them for each plane, and where each maximum is.
+
+    Shape:
+        input (batch, channels, \\*spatial), 2 or 3 spatial axes; samples (batch, channels, axes), in [0, 1), for two
+        axes the last axis first, as torch has it; both results (batch, channels, \\*output_size).
+    """
+    if _kernel("fractional_max_pool", input, samples) == "torch":
+        return pool_torch.fractional_max_pool(input, kernel, output_size, samples)
+    return _fractional(input, samples, output_size, kernel)
+
+
+def max_unpool(input: Tensor, indices: Tensor, output_size: Ints) -> Tensor:
+    """Zeros, but for each element of the input, which goes where its index says; of equal indices the last counts.
+
+    Shape:
+        input and indices (batch, channels, \\*spatial); result (batch, channels, \\*output_size).
+    """
+    if _kernel("max_unpool", input) == "torch":
+        return pool_torch.max_unpool(input, indices, output_size)
+    return _unpool(input, indices, output_size)
+
+
+def avg_pool(input: Tensor, windows: Windows, count_include_pad: bool, divisor: int) -> Tensor:
+    """The sum over each window, divided by ``divisor``, or, where that is 0, by the number of elements that count.
+
+    Shape:
+        input (batch, channels, \\*spatial), 1 to 3 spatial axes; result (batch, channels, \\*output_size).
+    """
+    if _kernel("avg_pool", input) == "torch":
+        return pool_torch.avg_pool(input, windows, count_include_pad, divisor)
+    return _average(input, *windows, count_include_pad, divisor)
+
+
+def adaptive_avg_pool(input: Tensor, output_size: Ints) -> Tensor:
+    """As :func:`avg_pool`, over adaptive windows."""
+    if _kernel("adaptive_avg_pool", input) == "torch":
+        return pool_torch.ADAPTIVE_AVG[len(output_size)](input, output_size)
+    return _average(input, output_size, (), (), (), (), (), False, 0)
+
+
+def _kernel(operation: str, input: Tensor, *others: Tensor) -> str:
+    # The kernels hold a plane's indices in 32 bits.
+    small = math.prod(input.shape[2:]) < 2**31
+    return select.choose(operation, ("pool",) if small else ("torch",), input, *others)
+
+
+def readable(values: Tensor) -> bool:
+    """Whether a tensor's values can be looked at: not while they are traced, batched, or of another kind."""
+    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+        return False
+    return type(values) in (Tensor, torch.nn.Parameter) and values.device.type != "meta"
+
+
+# --- fakes: shapes and layouts ----------------------------------------------------------------------------------------
+
+
+def _indices_like(output: Tensor) -> Tensor:
+    return torch.empty_like(output, dtype=torch.int64)
+
+
+def _like_indices(indices: Tensor, source: Tensor, spatial: Any) -> Tensor:
+    """Values in the layout of the indices: that of the pooling's input, whatever layout a gradient came in."""
+    return torch.empty_like(_like(indices, indices.shape[1], spatial), dtype=source.dtype)
+
+
+@torch.library.register_fake("convlayers::max_pool")
+def _(input, output_size, kernel, stride, low, dilation):
+    return _like(input, input.shape[1], output_size)
+
+
+@torch.library.register_fake("convlayers::max_pool_with_indices")
+def _(input, output_size, kernel, stride, low, dilation):
+    output = _like(input, input.shape[1], output_size)
+    return output, _indices_like(output)
+
+
+@torch.library.register_fake("convlayers::fractional_max_pool")
+def _(input, samples, output_size, kernel):
+    output = _like(input, input.shape[1], output_size)
+    return output, _indices_like(output)
+
+
+@torch.library.register_fake("convlayers::avg_pool")
+def _(input, output_size, kernel, stride, low, high, dilation, count_include_pad, divisor):
+    return _like(input, input.shape[1], output_size)
+
+
+@torch.library.register_fake("convlayers::avg_pool_input_grad")
+def _(grad, input_size, kernel, stride, low, high, dilation, count_include_pad, divisor):
+    return _like(grad, grad.shape[1], input_size)
+
+
+@torch.library.register_fake("convlayers::pool_scatter")
+def _(source, indices, output_size):
+    return _like_indices(indices, source, output_size)
+
+
+@torch.library.register_fake("convlayers::max_unpool")
+def _(input, indices, output_size):
+    return _like(input, input.shape[1], output_size)
+
+
+@torch.library.register_fake("convlayers::pool_gather")
+def _(source, indices):
+    return _like_indices(indices, source, indices.shape[2:])
+
+
+# --- derivatives ------------------------------------------------------------------------------------------------------
+
+
+def _setup_max(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    input, *ctx.geometry = inputs
+    ctx.save_for_backward(input)
+
+
+def _backward_max(ctx: Any, grad: Tensor) -> tuple:
+    # The indices were not kept: found again.
+    (input,) = ctx.saved_tensors
+    _, indices = _max_with_indices(input, *ctx.geometry)
+    return _scatter(grad, indices, input.shape[2:]), *[None] * 5
+
+
+def _setup_with_indices(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+    ctx.size, ctx.others = inputs[0].shape[2:], len(inputs) - 1
+    ctx.save_for_backward(output[1])
+
+
+def _backward_with_indices(ctx: Any, grad: Tensor, _: Tensor) -> tuple:
+    (indices,) = ctx.saved_tensors
+    return _scatter(grad, indices, ctx.size), *[None] * ctx.others
+
+
+def _setup_scatter(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    ctx.save_for_backward(inputs[1])
+
+
+def _backward_scatter(ctx: Any, grad: Tensor) -> tuple:
+    (indices,) = ctx.saved_tensors
+    return _gather(grad, indices), None, None
+
+
+def _setup_gather(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    ctx.size = inputs[0].shape[2:]
+    ctx.save_for_backward(inputs[1])
+
+
+def _backward_gather(ctx: Any, grad: Tensor) -> tuple:
+    (indices,) = ctx.saved_tensors
+    return _scatter(grad, indices, ctx.size), None
+
+
+def _setup_average(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    input, _, *ctx.geometry = inputs
+    ctx.size = input.shape[2:]
+
+
+def _backward_average(ctx: Any, grad: Tensor) -> tuple:
+    return _average_grad(grad, ctx.size, *ctx.geometry), *[None] * 8
+
+
+def _backward_average_grad(ctx: Any, grad: Tensor) -> tuple:
+    return _average(grad, ctx.size, *ctx.geometry), *[None] * 8
+
+
+def _differentiate(name: str, backward: Any, setup: Any) -> None:
+    torch.library.register_autograd(f"convlayers::{name}", backward, setup_context=setup)
+
+
+_differentiate("max_pool", _backward_max, _setup_max)
+_differentiate("max_pool_with_indices", _backward_with_indices, _setup_with_indices)
+_differentiate("fractional_max_pool", _backward_with_indices, _setup_with_indices)
+_differentiate("pool_scatter", _backward_scatter, _setup_scatter)
+_differentiate("max_unpool", _backward_scatter, _setup_scatter)
+_differentiate("pool_gather", _backward_gather, _setup_gather)
+_differentiate("avg_pool", _backward_average, _setup_average)
+_differentiate("avg_pool_input_grad", _backward_average_grad, _setup_average)

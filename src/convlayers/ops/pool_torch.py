@@ -1,0 +1,151 @@
+"""Pooling by torch's own operators: for devices, dtypes and transforms that have no kernel of ours.
+
+What torch's operators cannot say (uneven padding, dilated averages) is laid out for them first: the elements of each
+window are copied side by side, and pooled with a stride as long as the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convlayers.ops.windows import Axis, Ints, Windows, output_size
+
+_MAX: dict[int, Callable] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+ADAPTIVE_MAX: dict[int, Callable] = {
+    1: F.adaptive_max_pool1d_with_indices,
+    2: F.adaptive_max_pool2d_with_indices,
+    3: F.adaptive_max_pool3d_with_indices,
+}
+ADAPTIVE_AVG: dict[int, Callable] = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
+
+
+def _ceil_mode(size: Ints, windows: Windows) -> bool | None:
+    """The ``ceil_mode`` with which torch's own operators give these windows; None where they cannot."""
+    if windows.low != windows.high or any(2 * p > k for p, k in zip(windows.low, windows.kernel, strict=True)):
+        return None
+    for ceil_mode in (False, True):
+        sizes = (
+            output_size(a.size, a.kernel, a.stride, a.low, a.high, a.dilation, ceil_mode) for a in windows.axes(size)
+        )
+        if tuple(sizes) == windows.output_size:
+            return ceil_mode
+    return None
+
+
+def _along(values: Tensor, axis: int, rank: int) -> Tensor:
+    """A vector, shaped to act along one spatial axis of (batch, channels, *spatial)."""
+    return values.view(-1, *[1] * (rank - 1 - axis))
+
+
+def max_pool(input: Tensor, windows: Windows, indices: bool) -> tuple[Tensor, Tensor | None]:
+    size = tuple(input.shape[2:])
+    rank = len(size)
+    ceil_mode = _ceil_mode(size, windows)
+    axes = windows.axes(size)
+    if ceil_mode is not None and not any(axis.may_miss() for axis in axes):
+        result = _MAX[rank](
+            input, windows.kernel, windows.stride, windows.low, windows.dilation,
+            ceil_mode=ceil_mode, return_indices=indices,
+        )  # fmt: skip
+        return result if indices else (result, None)
+
+    # An element outside repeats the first of its window that lies inside: neither maximum nor first index change.
+    laid_out, sources, missed = input, [], None
+    for i, axis in enumerate(axes):
+        at, inside = axis.positions(input.device), axis.inside(input.device)
+        first = inside.to(torch.int8).argmax(1, keepdim=True)
+        sources.append(torch.where(inside, at, at.gather(1, first).clamp(0, axis.size - 1)).flatten())
+        laid_out = laid_out.index_select(i + 2, sources[-1])
+        empty = _along(~inside.any(1), i, rank)
+        missed = empty if missed is None else missed | empty
+    output, at = _MAX[rank](laid_out, windows.kernel, windows.kernel, return_indices=True)
+    lowest = -float("inf") if output.is_floating_point() else torch.iinfo(output.dtype).min
+    output = output.masked_fill(missed, lowest)
+    return output, _original(at, sources, size).masked_fill(missed, -1) if indices else None
+
+
+def _original(indices: Tensor, sources: list[Tensor], size: Ints) -> Tensor:
+    """Indices into a plane that was laid out by ``sources``, as indices into the plane of this size."""
+    result, scale = torch.zeros_like(indices), 1
+    for source, extent in zip(reversed(sources), reversed(size), strict=True):
+        result = result + source[indices % len(source)] * scale
+        indices = indices // len(source)
+        scale *= extent
+    return result
+
+
+def avg_pool(input: Tensor, windows: Windows, count_include_pad: bool, divisor: int) -> Tensor:
+    size = tuple(input.shape[2:])
+    rank = len(size)
+    ceil_mode = _ceil_mode(size, windows)
+    if ceil_mode is not None and all(d == 1 for d in windows.dilation) and not (rank == 1 and divisor):
+        if rank == 1:
+            return F.avg_pool1d(input, windows.kernel, windows.stride, windows.low, ceil_mode, count_include_pad)
+        function = F.avg_pool2d if rank == 2 else F.avg_pool3d
+        return function(
+            input, windows.kernel, windows.stride, windows.low, ceil_mode, count_include_pad, divisor or None
+        )  # fmt: skip
+
+    # Sums of windows laid out side by side, what lies outside them zero; then divided.
+    count = None
+    for i, axis in enumerate(windows.axes(size)):
+        input = _side_by_side(input, i, rank, axis)
+        counts = _along(axis.counts(count_include_pad, input.device), i, rank)
+        count = counts if count is None else count * counts
+    kernel = windows.kernel
+    if rank == 1:
+        input, kernel = input.unsqueeze(-1), (*kernel, 1)
+    total = (F.avg_pool3d if rank == 3 else F.avg_pool2d)(input, kernel, kernel, divisor_override=1)
+    total = total.squeeze(-1) if rank == 1 else total
+    rounding = None if total.is_floating_point() else "trunc"
+    return torch.div(total, divisor or count, rounding_mode=rounding)
+
+
+def _side_by_side(input: Tensor, i: int, rank: int, axis: Axis) -> Tensor:
+    at = axis.positions(input.device).clamp(0, axis.size - 1).flatten()
+    inside = _along(axis.inside(input.device).flatten(), i, rank)
+    return input.index_select(i + 2, at).masked_fill(~inside, 0)
+
+
+def max_unpool(input: Tensor, indices: Tensor, output_size: Ints) -> Tensor:
+    # Not torch's own operator: scatter checks every index, on every path.
+    plane = input.new_zeros((*input.shape[:2], prod(output_size)))
+    return plane.scatter(2, indices.flatten(2), input.flatten(2)).unflatten(2, output_size)
+
+
+def fractional_max_pool(input: Tensor, kernel: Ints, output_size: Ints, samples: Tensor) -> tuple[Tensor, Tensor]:
+    # The window's place is computed in the samples' precision; torch's own operators read out of bounds where that
+    # rounds it upwards, and where a sample lies outside [0, 1).
+    size = tuple(input.shape[2:])
+    samples = torch.where((samples >= 0) & (samples < 1), samples, 0)
+    exact = torch.finfo(samples.dtype).eps * max(size) < 1e-3
+    # torch's three-dimensional operator refuses windows that just fit.
+    if exact and all(o + k - 1 < n for o, k, n in zip(output_size, kernel, size, strict=True)):
+        function = torch._C._nn.fractional_max_pool2d if len(size) == 2 else torch._C._nn.fractional_max_pool3d
+        return function(input, kernel, output_size, samples)
+    if len(size) == 2:
+        samples = samples.flip(2)
+    # Along each axis (batch, channels, outputs * kernel) positions, then all pairs of them as indices into the plane.
+    index, scale = None, prod(size)
+    for i, (extent, window, outputs) in enumerate(zip(size, kernel, output_size, strict=True)):
+        scale //= extent
+        start = _fractional_starts(samples[..., i], extent - window, outputs)
+        at = (start[..., None] + torch.arange(window, device=start.device)).flatten(2) * scale
+        index = at if index is None else (index[..., None] + at.view(*at.shape[:2], *[1] * i, -1))
+    laid_out = input.flatten(2).gather(2, index.flatten(2)).unflatten(2, index.shape[2:])
+    output, at = _MAX[len(size)](laid_out, kernel, kernel, return_indices=True)
+    return output, index.flatten(2).gather(2, at.flatten(2)).unflatten(2, at.shape[2:])
+
+
+def _fractional_starts(sample: Tensor, last: int, outputs: int) -> Tensor:
+    """(batch, channels, outputs): where the windows begin; the last ends with the input (Graham 2014, section 3)."""
+    sample = sample[..., None]
+    step = torch.full_like(sample, last) / max(outputs - 1, 1)
+    order = torch.arange(outputs, device=sample.device, dtype=sample.dtype)
+    start = ((order + sample) * step).to(torch.int64) - (sample * step).to(torch.int64)
+    return torch.where(torch.arange(outputs, device=sample.device) < outputs - 1, start.clamp(max=last), last)

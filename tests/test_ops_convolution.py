@@ -1,0 +1,135 @@
+"""The registered convolution operators: schema, fakes, derivatives, cost, and bitwise repeatability."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.library import opcheck
+from torch.utils.flop_counter import FlopCounterMode
+
+from convlayers.activations import IDENTITY, resolve
+from convlayers.ops.borders import CONSTANT, REFLECT
+from convlayers.ops.convolution import convolution
+
+OPS = torch.ops.convlayers
+
+
+def tensor(*shape: int, channels_last: bool = False) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(len(shape) + sum(shape))
+    t = torch.randn(shape, generator=generator)
+    if channels_last:
+        t = t.movedim(1, -1).contiguous().movedim(-1, 1)
+    return t.requires_grad_()
+
+
+def geometry(rank: int, transposed: bool, groups: int, border: int = CONSTANT) -> dict:
+    return {
+        "stride": [2] * rank,
+        "low": [1] * rank,
+        "dilation": [1] * rank,
+        "groups": groups,
+        "transposed": transposed,
+        "border": [border] * rank,
+    }
+
+
+KINDS = [(1, 1, REFLECT, False), (2, 2, CONSTANT, True), (2, 4, REFLECT, False), (3, 1, CONSTANT, True)]
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("rank", "groups", "border", "channels_last"), KINDS)
+def test_opcheck(rank: int, groups: int, border: int, channels_last: bool, transposed: bool) -> None:
+    size, output_size = [4] * rank, [7 if transposed else 2] * rank
+    kernel = "depthwise" if groups == 4 else "direct"
+    x = tensor(2, 4, *size, channels_last=channels_last)
+    weight = tensor(4, 4 // groups, *[3] * rank)
+    grad = tensor(2, 4, *output_size, channels_last=channels_last)
+    at = geometry(rank, transposed, groups, border)
+    opcheck(
+        OPS.convolution.default,
+        (x, weight, tensor(4), output_size),
+        {**at, "value": [0.5] * rank, "kernel": kernel, "activation": 0, "alpha": 0.0, "beta": 0.0},
+    )
+    opcheck(OPS.convolution_input_grad.default, (grad, weight, size), {**at, "kernel": kernel})
+    opcheck(OPS.convolution_weight_grad.default, (grad, x, [3] * rank), {**at, "value": [0.5] * rank, "kernel": kernel})
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_flops_are_those_that_torch_counts(transposed: bool, groups: int) -> None:
+    x, weight = tensor(2, 4, 6, 6), tensor(4, 4 // groups, 3, 3)
+    function = F.conv_transpose2d if transposed else F.conv2d
+    with FlopCounterMode(display=False) as wanted:
+        y = function(x, weight, stride=2, padding=1, groups=groups)
+
+    def ours() -> torch.Tensor:
+        return convolution(
+            x, weight, None, output_size=tuple(y.shape[2:]), stride=(2, 2), low=(1, 1), dilation=(1, 1), groups=groups,
+            transposed=transposed, border=(CONSTANT, CONSTANT), value=(0.0, 0.0),
+        )  # fmt: skip
+
+    with FlopCounterMode(display=False) as forward:
+        ours()
+    with FlopCounterMode(display=False) as both:
+        ours().sum().backward()
+    assert forward.get_total_flops() == wanted.get_total_flops() > 0
+    # Each gradient costs what the forward pass costs. (torch's own count of grouped gradients forgets the groups.)
+    assert both.get_total_flops() == 3 * forward.get_total_flops()
+
+
+@pytest.mark.parametrize("groups", [1, 3, 24])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_bitwise_the_same_for_any_number_of_threads_and_any_batch(transposed: bool, groups: int) -> None:
+    x, weight, bias = tensor(5, 24, 19, 23), tensor(24, 24 // groups, 3, 3), tensor(24)
+    size = (37, 45) if transposed else (10, 12)
+
+    def run(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        y = convolution(
+            x, weight, bias, output_size=size, stride=(2, 2), low=(1, 1), dilation=(1, 1), groups=groups,
+            transposed=transposed, border=(CONSTANT, REFLECT), value=(0.0, 0.0), activation=resolve("tanh"),
+        )  # fmt: skip
+        return y, *torch.autograd.grad(y.square().sum(), (x, weight, bias))
+
+    threads = torch.get_num_threads()
+    try:
+        results = []
+        for count in (1, 2, 4, 2):
+            torch.set_num_threads(count)
+            results.append(run(x))
+    finally:
+        torch.set_num_threads(threads)
+    for other in results[1:]:
+        for first, second in zip(results[0], other, strict=True):
+            assert torch.equal(first, second)
+    one = run(x[3:4].detach().requires_grad_())
+    assert torch.equal(one[0], results[0][0][3:4])
+    assert torch.equal(one[1], results[0][1][3:4])
+
+
+def test_bare_operators_refuse_what_would_read_out_of_bounds() -> None:
+    x, weight = tensor(1, 4, 6, 6).detach(), tensor(4, 4, 3, 3).detach()
+    at = geometry(2, False, 1)
+    rest = {"value": [0.0, 0.0], "kernel": "direct", "activation": 0, "alpha": 0.0, "beta": 0.0}
+    cases = [
+        ((x, weight[:, :3], None, [3, 3]), at, rest),
+        ((x, weight, x[0, 0, 0], [3, 3]), at, rest),
+        ((x, weight, None, [3]), at, rest),
+        ((x, weight, None, [3, -1]), at, rest),
+        ((x.double(), weight, None, [3, 3]), at, rest),
+        ((x, weight, None, [3, 3]), at | {"groups": 3}, rest),
+        ((x, weight, None, [3, 3]), at | {"stride": [0, 1]}, rest),
+        ((x, weight, None, [3, 3]), at | {"dilation": [2**62, 1]}, rest),
+        ((x, weight, None, [3, 3]), at | {"border": [9, 0]}, rest),
+        ((x, weight, None, [3, 3]), at, rest | {"kernel": "depthwise"}),
+        ((x, weight, None, [3, 3]), at, rest | {"activation": 99}),
+        ((x[..., :0], weight, None, [3, 3]), at | {"border": [0, 1]}, rest),
+    ]
+    for args, where, how in cases:
+        with pytest.raises(RuntimeError, match="convlayers"):
+            OPS.convolution(*args, **where, **how)
+    assert OPS.convolution(x, weight, None, [3, 3], **at, **rest).shape == (1, 4, 3, 3)
+
+
+def test_without_an_activation_nothing_is_applied() -> None:
+    assert IDENTITY(torch.tensor([-1.0])).item() == -1.0
