@@ -1,5 +1,6 @@
 // Every operator: its schema and its implementation, nothing else. Fakes and derivatives: src/convlayers/ops/.
 #include "torch/convolution.h"
+#include "torch/pool.h"
 
 namespace {
 
@@ -26,6 +27,23 @@ STABLE_TORCH_LIBRARY(convlayers, m) {
   m.def(
       "convolution_weight_grad(Tensor grad, Tensor input, SymInt[] kernel_size, SymInt[] stride, SymInt[] low, "
       "SymInt[] dilation, SymInt groups, bool transposed, int[] border, float[] value, str kernel) -> Tensor");
+  m.def(
+      "max_pool(Tensor input, SymInt[] output_size, SymInt[] kernel, SymInt[] stride, SymInt[] low, "
+      "SymInt[] dilation) -> Tensor");
+  m.def(
+      "max_pool_with_indices(Tensor input, SymInt[] output_size, SymInt[] kernel, SymInt[] stride, SymInt[] low, "
+      "SymInt[] dilation) -> (Tensor, Tensor)");
+  m.def(
+      "avg_pool(Tensor input, SymInt[] output_size, SymInt[] kernel, SymInt[] stride, SymInt[] low, SymInt[] high, "
+      "SymInt[] dilation, bool count_include_pad, SymInt divisor) -> Tensor");
+  m.def(
+      "avg_pool_input_grad(Tensor grad, SymInt[] input_size, SymInt[] kernel, SymInt[] stride, SymInt[] low, "
+      "SymInt[] high, SymInt[] dilation, bool count_include_pad, SymInt divisor) -> Tensor");
+  m.def(
+      "fractional_max_pool(Tensor input, Tensor samples, SymInt[] output_size, SymInt[] kernel) -> (Tensor, Tensor)");
+  m.def("max_unpool(Tensor input, Tensor indices, SymInt[] output_size) -> Tensor");
+  m.def("pool_scatter(Tensor source, Tensor indices, SymInt[] output_size) -> Tensor");
+  m.def("pool_gather(Tensor source, Tensor indices) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(convlayers, CompositeExplicitAutograd, m) {
@@ -37,4 +55,12 @@ STABLE_TORCH_LIBRARY_IMPL(convlayers, CPU, m) {
   m.impl("convolution", TORCH_BOX(&convlayers::convolution));
   m.impl("convolution_input_grad", TORCH_BOX(&convlayers::convolution_input_grad));
   m.impl("convolution_weight_grad", TORCH_BOX(&convlayers::convolution_weight_grad));
+  m.impl("max_pool", TORCH_BOX(&convlayers::max_pool));
+  m.impl("max_pool_with_indices", TORCH_BOX(&convlayers::max_pool_with_indices));
+  m.impl("avg_pool", TORCH_BOX(&convlayers::avg_pool));
+  m.impl("avg_pool_input_grad", TORCH_BOX(&convlayers::avg_pool_input_grad));
+  m.impl("fractional_max_pool", TORCH_BOX(&convlayers::fractional_max_pool));
+  m.impl("max_unpool", TORCH_BOX(&convlayers::max_unpool));
+  m.impl("pool_scatter", TORCH_BOX(&convlayers::pool_scatter));
+  m.impl("pool_gather", TORCH_BOX(&convlayers::pool_gather));
 }

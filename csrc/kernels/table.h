@@ -5,6 +5,7 @@
 
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/direct/direct.h"
+#include "kernels/pool/pool.h"
 
 namespace convlayers {
 
@@ -23,6 +24,9 @@ struct Kernels {
   Kernel<DirectWeightProblem> direct_weight;
   Kernel<DepthwiseProblem> depthwise;
   Kernel<DepthwiseWeightProblem> depthwise_weight;
+  Kernel<PoolProblem> max_pool;
+  Kernel<PoolProblem> avg_pool;
+  Kernel<PoolProblem> avg_pool_adjoint;
 };
 
 }  // namespace convlayers

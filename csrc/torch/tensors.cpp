@@ -84,23 +84,25 @@ Source::Source(const Tensor& t) : holder_(t) {
   data_ = static_cast<const float*>(holder_.const_data_ptr());
 }
 
-Result::Result(const Tensor& like, int64_t batch, int64_t channels, const Ints& spatial)
-    : strides_(dense_strides(channels, spatial)), batch_(batch), channels_(channels), pixels_(product(spatial)) {
+Tensor new_in_layout(const Tensor& like, int64_t batch, int64_t channels, const Ints& spatial, ScalarType dtype) {
   Ints size{batch};
-  count_ = batch_ * channels_ * pixels_;
-  if (is_channels_last(like)) {
-    size.insert(size.end(), spatial.begin(), spatial.end());
-    size.push_back(channels);
-    const Tensor last = torch::stable::new_empty(like, size);
-    Ints order{0, static_cast<int64_t>(size.size()) - 1};
-    for (size_t i = 1; i + 1 < size.size(); ++i) order.push_back(static_cast<int64_t>(i));
-    tensor_ = permute(last, order);
-  } else {
+  if (!is_channels_last(like)) {
     size.push_back(channels);
     size.insert(size.end(), spatial.begin(), spatial.end());
-    tensor_ = torch::stable::new_empty(like, size);
-    if (channels_ > 1 && pixels_ > 1 && count_ > 0) staging_ = workspace(like, count_);
+    return torch::stable::new_empty(like, size, dtype);
   }
+  size.insert(size.end(), spatial.begin(), spatial.end());
+  size.push_back(channels);
+  Ints order{0, static_cast<int64_t>(size.size()) - 1};
+  for (size_t i = 1; i + 1 < size.size(); ++i) order.push_back(static_cast<int64_t>(i));
+  return permute(torch::stable::new_empty(like, size, dtype), order);
+}
+
+Result::Result(const Tensor& like, int64_t batch, int64_t channels, const Ints& spatial)
+    : tensor_(new_in_layout(like, batch, channels, spatial, ScalarType::Float)),
+      strides_(dense_strides(channels, spatial)), batch_(batch), channels_(channels), pixels_(product(spatial)) {
+  count_ = batch_ * channels_ * pixels_;
+  if (!is_channels_last(like) && channels_ > 1 && pixels_ > 1 && count_ > 0) staging_ = workspace(like, count_);
   data_ = static_cast<float*>((staging_ ? *staging_ : tensor_).data_ptr());
 }
 

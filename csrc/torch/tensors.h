@@ -17,6 +17,7 @@
 
 namespace convlayers {
 
+using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 using Ints = std::vector<int64_t>;
 using Floats = std::vector<double>;
@@ -44,6 +45,9 @@ Tensor workspace(const Tensor& like, int64_t floats);
 
 // Whether a tensor that is not contiguous is dense in channels-last order: then results are, too.
 bool is_channels_last(const Tensor& t);
+
+// Memory (batch, channels, *spatial) in the layout that `like` has.
+Tensor new_in_layout(const Tensor& like, int64_t batch, int64_t channels, const Ints& spatial, ScalarType dtype);
 
 // (batch, channels, *spatial), readable with a channel stride of 1; a copy where it was not.
 class Source {

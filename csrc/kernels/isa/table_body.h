@@ -5,6 +5,7 @@
 //                       of a repeated input, in as many registers as the instruction set has.
 #include "kernels/depthwise/depthwise_body.h"
 #include "kernels/direct/direct_body.h"
+#include "kernels/pool/pool_body.h"
 #include "kernels/table.h"
 
 #define CONVLAYERS_JOIN_(a, b) a##b
@@ -23,6 +24,9 @@ const Kernels CONVLAYERS_JOIN(CONVLAYERS_ISA, _kernels) = {
     .direct_weight = {direct_weight_tasks, direct_weight},
     .depthwise = {depthwise_tasks, depthwise},
     .depthwise_weight = {depthwise_weight_tasks, depthwise_weight},
+    .max_pool = {pool_tasks, max_pool},
+    .avg_pool = {pool_tasks, avg_pool},
+    .avg_pool_adjoint = {pool_adjoint_tasks, avg_pool_adjoint},
 };
 
 }  // namespace convlayers

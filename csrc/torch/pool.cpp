@@ -1,0 +1,305 @@
+#include "torch/pool.h"
+
+#include <atomic>
+
+#include "kernels/pool/indexed.h"
+
+namespace convlayers {
+namespace {
+
+Ints spatial(const Tensor& t) {
+  const auto sizes = t.sizes();
+  return Ints(sizes.begin() + 2, sizes.end());
+}
+
+// The number of elements, checked: what Python has refused already must not overflow here either.
+int64_t elements(int64_t batch, int64_t channels, const Ints& spatial) {
+  int64_t count = 1;
+  bool overflow = __builtin_mul_overflow(std::max<int64_t>(batch, 1), std::max<int64_t>(channels, 1), &count);
+  for (const int64_t size : spatial) {
+    STD_TORCH_CHECK(size >= 0, "convlayers: sizes must not be negative; received ", size);
+    overflow = overflow || __builtin_mul_overflow(count, std::max<int64_t>(size, 1), &count);
+  }
+  STD_TORCH_CHECK(!overflow && count < INT64_MAX / 64, "convlayers: sizes overflow");
+  return count;
+}
+
+void check_indices(const Tensor& t, int64_t dim) {
+  STD_TORCH_CHECK(t.is_cpu() && t.layout() == torch::headeronly::Layout::Strided && t.scalar_type() == ScalarType::Long,
+                  "convlayers: indices must be a strided int64 tensor on the CPU");
+  STD_TORCH_CHECK(t.dim() == dim, "convlayers: indices must have ", dim, " dimensions; received ", t.dim());
+}
+
+// The windows of a call, checked: a call of the bare operator must not read out of bounds.
+struct WindowArguments {
+  const Ints &kernel, &stride, &low, &high, &dilation;
+  bool count_padding;
+};
+
+void set_windows(PoolProblem& p, const Ints& input, const Ints& output, const WindowArguments& a) {
+  const size_t rank = input.size();
+  const bool adaptive = a.kernel.empty();
+  const size_t entries = adaptive ? 0 : rank;
+  STD_TORCH_CHECK(rank >= 1 && rank <= 3 && output.size() == rank, "convlayers: pooling takes 1 to 3 spatial axes");
+  for (const Ints* list : {&a.kernel, &a.stride, &a.low, &a.high, &a.dilation})
+    STD_TORCH_CHECK(list->size() == entries, "convlayers: windows must have one entry a spatial axis, or none at all");
+  int64_t window = 1;
+  for (size_t i = 0; i < rank; ++i) {
+    WindowAxis& axis = p.axis[3 - rank + i];
+    int64_t product;
+    if (adaptive) {
+      STD_TORCH_CHECK(!__builtin_mul_overflow(input[i] + 1, output[i] + 1, &product), "convlayers: sizes overflow");
+      axis = WindowAxis(input[i], output[i], 0, 1, 0, 0, 1, false);
+      continue;
+    }
+    const int64_t kernel = a.kernel[i], stride = a.stride[i], low = a.low[i], high = a.high[i], step = a.dilation[i];
+    STD_TORCH_CHECK(kernel >= 1 && stride >= 1 && step >= 1 && low >= 0 && high >= 0,
+                    "convlayers: kernel, stride and dilation must be at least 1, padding not negative");
+    int64_t reach, extent, span;
+    const bool overflow = __builtin_mul_overflow(kernel, step, &reach) ||
+                          __builtin_mul_overflow(output[i], stride, &extent) ||
+                          __builtin_add_overflow(reach, extent, &span) || __builtin_add_overflow(span, low, &span) ||
+                          __builtin_add_overflow(span, high, &span) || __builtin_add_overflow(span, input[i], &span) ||
+                          __builtin_mul_overflow(window, kernel, &window);
+    STD_TORCH_CHECK(!overflow, "convlayers: sizes overflow");
+    axis = WindowAxis(input[i], output[i], kernel, stride, low, high, step, a.count_padding);
+  }
+}
+
+// Beyond the last float that a source holds.
+const float* end_of(const Source& source, int64_t batch, int64_t channels, const Ints& spatial) {
+  const Strides& s = source.strides();
+  int64_t last = (batch - 1) * s.batch + channels;
+  for (size_t i = spatial.size(), a = 3; i-- > 0;) last += (spatial[i] - 1) * s.axis[--a];
+  return source.data() + last;
+}
+
+// Pools `tensor` into `result` by one of the kernels of the table.
+void pool(const Kernel<PoolProblem>& kernel, PoolProblem& p, const Tensor& tensor, Result& result) {
+  if (result.empty()) return;
+  const Source source(tensor);
+  p.batch = tensor.size(0);
+  p.channels = tensor.size(1);
+  p.source = source.data();
+  p.source_strides = source.strides();
+  p.source_end = tensor.numel() > 0 ? end_of(source, p.batch, p.channels, spatial(tensor)) : p.source;
+  p.output = result.data();
+  p.output_strides = result.strides();
+  run(kernel, p);
+}
+
+// A plane's elements as one axis; a copy where they do not lie so.
+class Planes {
+ public:
+  explicit Planes(const Tensor& t) : holder_(t) {
+    if (!find_strides(t)) {
+      holder_ = torch::stable::contiguous(t);
+      find_strides(holder_);
+    }
+  }
+  const PlaneStrides& strides() const { return strides_; }
+  template <class T>
+  const T* data() const { return static_cast<const T*>(holder_.const_data_ptr()); }
+  template <class T>
+  T* mutable_data() { return static_cast<T*>(holder_.data_ptr()); }
+
+ private:
+  bool find_strides(const Tensor& t) {
+    const auto sizes = t.sizes();
+    const auto strides = t.strides();
+    strides_ = {strides[0], strides[1], 0};
+    int64_t expected = -1;
+    for (int64_t d = t.dim() - 1; d >= 2; --d) {
+      if (sizes[d] == 1) continue;
+      if (expected < 0) strides_.pixel = strides[d];
+      else if (strides[d] != expected) return false;
+      expected = strides[d] * sizes[d];
+    }
+    return true;
+  }
+
+  Tensor holder_;
+  PlaneStrides strides_;
+};
+
+std::optional<Tensor> max_pool_into(PoolProblem& p, Result& result, const Tensor& input, const Ints& output_size,
+                                    const WindowArguments& windows, bool with_indices) {
+  set_windows(p, spatial(input), output_size, windows);
+  STD_TORCH_CHECK(elements(1, 1, spatial(input)) <= INT32_MAX, "convlayers: a plane must have less than 2**31 elements");
+  std::optional<Tensor> indices;
+  if (with_indices) {
+    indices = new_in_layout(input, input.size(0), input.size(1), output_size, ScalarType::Long);
+    Planes planes(*indices);
+    p.index = planes.mutable_data<int64_t>();
+    p.index_strides = planes.strides();
+  }
+  pool(kernels().max_pool, p, input, result);
+  return indices;
+}
+
+using IndexedFunction = bool (*)(const IndexedProblem&, int64_t);
+
+// Puts or takes elements by index; `indices` has the shape of the planes that they stand for.
+Tensor indexed(IndexedFunction function, const Tensor& source, const Tensor& indices, const Ints& output_size,
+               int64_t plane, const Tensor& like) {
+  elements(source.size(0), source.size(1), output_size);
+  Tensor result = new_in_layout(like, source.size(0), source.size(1), output_size, ScalarType::Float);
+  if (result.numel() == 0 && indices.numel() == 0) return result;
+  Planes to(result);
+  const Planes from(source), at(indices);
+  IndexedProblem p{};
+  p.batch = source.size(0);
+  p.channels = source.size(1);
+  p.indices = elements(1, 1, spatial(indices)) * (indices.numel() > 0);
+  p.plane = plane;
+  p.index = at.data<int64_t>();
+  p.index_strides = at.strides();
+  p.from = from.data<float>();
+  p.from_strides = from.strides();
+  p.to = to.mutable_data<float>();
+  p.to_strides = to.strides();
+  std::atomic<bool> inside{true};
+  parallel(indexed_tasks(p), [&](int64_t task) {
+    if (!function(p, task)) inside = false;
+  });
+  STD_TORCH_CHECK(inside, "indices must point into the plane; received an index outside 0 to ", plane - 1);
+  return result;
+}
+
+int64_t plane_of(const Ints& size) {
+  int64_t plane = 1;
+  for (const int64_t s : size) plane *= s;
+  return plane;
+}
+
+void check_pair(const Tensor& source, const Tensor& indices, bool same_plane) {
+  STD_TORCH_CHECK(source.dim() >= 3 && source.dim() <= 5, "convlayers: pooling takes 1 to 3 spatial axes");
+  check_tensor(source, "source", source.dim());
+  check_indices(indices, source.dim());
+  for (int64_t d = 0; d < (same_plane ? source.dim() : 2); ++d)
+    STD_TORCH_CHECK(source.size(d) == indices.size(d), "convlayers: indices must fit the source; received ",
+                    indices.size(d), " instead of ", source.size(d), " along dimension ", d);
+}
+
+void check_image(const Tensor& input, size_t rank, const char* name) {
+  STD_TORCH_CHECK(rank >= 1 && rank <= 3, "convlayers: pooling takes 1 to 3 spatial axes");
+  check_tensor(input, name, static_cast<int64_t>(rank) + 2);
+}
+
+}  // namespace
+
+Tensor max_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride, Ints low, Ints dilation) {
+  check_image(input, output_size.size(), "input");
+  elements(input.size(0), input.size(1), output_size);
+  Result result(input, input.size(0), input.size(1), output_size);
+  PoolProblem p{};
+  max_pool_into(p, result, input, output_size, {kernel, stride, low, low, dilation, false}, false);
+  return result.deliver();
+}
+
+std::tuple<Tensor, Tensor> max_pool_with_indices(const Tensor& input, Ints output_size, Ints kernel, Ints stride,
+                                                 Ints low, Ints dilation) {
+  check_image(input, output_size.size(), "input");
+  elements(input.size(0), input.size(1), output_size);
+  Result result(input, input.size(0), input.size(1), output_size);
+  PoolProblem p{};
+  const auto indices =
+      max_pool_into(p, result, input, output_size, {kernel, stride, low, low, dilation, false}, true);
+  return {result.deliver(), *indices};
+}
+
+Tensor avg_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride, Ints low, Ints high, Ints dilation,
+                bool count_include_pad, int64_t divisor) {
+  check_image(input, output_size.size(), "input");
+  elements(input.size(0), input.size(1), output_size);
+  PoolProblem p{};
+  p.divisor = divisor;
+  set_windows(p, spatial(input), output_size, {kernel, stride, low, high, dilation, count_include_pad});
+  Result result(input, input.size(0), input.size(1), output_size);
+  pool(kernels().avg_pool, p, input, result);
+  return result.deliver();
+}
+
+Tensor avg_pool_input_grad(const Tensor& grad, Ints input_size, Ints kernel, Ints stride, Ints low, Ints high,
+                           Ints dilation, bool count_include_pad, int64_t divisor) {
+  check_image(grad, input_size.size(), "grad");
+  elements(grad.size(0), grad.size(1), input_size);
+  PoolProblem p{};
+  p.divisor = divisor;
+  set_windows(p, input_size, spatial(grad), {kernel, stride, low, high, dilation, count_include_pad});
+  Result result(grad, grad.size(0), grad.size(1), input_size);
+  pool(kernels().avg_pool_adjoint, p, grad, result);
+  return result.deliver();
+}
+
+std::tuple<Tensor, Tensor> fractional_max_pool(const Tensor& input, const Tensor& samples, Ints output_size,
+                                               Ints kernel) {
+  const size_t rank = output_size.size();
+  check_image(input, rank, "input");
+  check_tensor(samples, "samples", 3);
+  const Ints size = spatial(input);
+  const int64_t batch = input.size(0), channels = input.size(1), axes = static_cast<int64_t>(rank);
+  STD_TORCH_CHECK(rank >= 2 && kernel.size() == rank, "convlayers: kernel must have one entry an axis, 2 or 3");
+  STD_TORCH_CHECK(samples.size(0) == batch && samples.size(1) == channels && samples.size(2) == axes,
+                  "convlayers: samples must be (batch, channels, axes)");
+  elements(batch, channels, output_size);
+  FractionalProblem p{};
+  p.batch = batch;
+  p.channels = channels;
+  p.axes = axes;
+  for (int64_t a = 0; a < 3; ++a) {
+    const int64_t i = a - (3 - axes);
+    p.input[a] = p.output[a] = p.kernel[a] = 1;
+    p.axis_of_sample[a] = -1;
+    if (i < 0) continue;
+    const auto at = static_cast<size_t>(i);
+    p.input[a] = size[at];
+    p.output[a] = output_size[at];
+    p.kernel[a] = kernel[at];
+    // torch's order: depth, height, width in a volume, but width before height in a picture.
+    p.axis_of_sample[a] = axes == 2 ? 1 - i : i;
+    STD_TORCH_CHECK(p.kernel[a] >= 1 && p.output[a] >= 1 && p.kernel[a] <= p.input[a] &&
+                        p.output[a] <= p.input[a] - p.kernel[a] + 1,
+                    "convlayers: output_size + kernel - 1 must not exceed the input");
+  }
+  Tensor output = new_in_layout(input, batch, channels, output_size, ScalarType::Float);
+  Tensor indices = new_in_layout(input, batch, channels, output_size, ScalarType::Long);
+  if (output.numel() == 0) return {output, indices};
+  const Planes from(input);
+  Planes to(output), at(indices);
+  const Tensor dense = torch::stable::contiguous(samples);
+  p.sample = static_cast<const float*>(dense.const_data_ptr());
+  p.from = from.data<float>();
+  p.from_strides = from.strides();
+  p.to = to.mutable_data<float>();
+  p.to_strides = to.strides();
+  p.index = at.mutable_data<int64_t>();
+  p.index_strides = at.strides();
+  std::atomic<bool> inside{true};
+  parallel(batch * channels, [&](int64_t task) {
+    if (!convlayers::fractional_max_pool(p, task)) inside = false;
+  });
+  STD_TORCH_CHECK(inside, "_random_samples must lie in [0, 1); received values outside");
+  return {output, indices};
+}
+
+Tensor max_unpool(const Tensor& input, const Tensor& indices, Ints output_size) {
+  check_pair(input, indices, true);
+  check_image(input, output_size.size(), "input");
+  elements(1, 1, output_size);
+  return indexed(unpool, input, indices, output_size, plane_of(output_size), input);
+}
+
+Tensor pool_scatter(const Tensor& source, const Tensor& indices, Ints output_size) {
+  check_pair(source, indices, true);
+  check_image(source, output_size.size(), "source");
+  elements(1, 1, output_size);
+  return indexed(scatter, source, indices, output_size, plane_of(output_size), indices);
+}
+
+Tensor pool_gather(const Tensor& source, const Tensor& indices) {
+  check_pair(source, indices, false);
+  return indexed(gather, source, indices, spatial(indices), plane_of(spatial(source)), indices);
+}
+
+}  // namespace convlayers

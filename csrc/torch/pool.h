@@ -1,0 +1,25 @@
+// The pooling operators. Formulas: src/convlayers/ops/pool.py. Empty window lists mean adaptive windows.
+#pragma once
+
+#include <tuple>
+
+#include "torch/tensors.h"
+
+namespace convlayers {
+
+Tensor max_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride, Ints low, Ints dilation);
+std::tuple<Tensor, Tensor> max_pool_with_indices(const Tensor& input, Ints output_size, Ints kernel, Ints stride,
+                                                 Ints low, Ints dilation);
+
+Tensor avg_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride, Ints low, Ints high, Ints dilation,
+                bool count_include_pad, int64_t divisor);
+Tensor avg_pool_input_grad(const Tensor& grad, Ints input_size, Ints kernel, Ints stride, Ints low, Ints high,
+                           Ints dilation, bool count_include_pad, int64_t divisor);
+
+std::tuple<Tensor, Tensor> fractional_max_pool(const Tensor& input, const Tensor& samples, Ints output_size, Ints kernel);
+
+Tensor max_unpool(const Tensor& input, const Tensor& indices, Ints output_size);
+Tensor pool_scatter(const Tensor& source, const Tensor& indices, Ints output_size);
+Tensor pool_gather(const Tensor& source, const Tensor& indices);
+
+}  // namespace convlayers
