@@ -95,9 +95,10 @@ _MODULES: dict[type[nn.Module], Callable[..., Activation | None]] = {
 }
 
 _FUNCTIONS: dict[Callable[..., Tensor], str] = {
-    F.relu: "relu", torch.relu: "relu", F.relu6: "relu6", F.leaky_relu: "leaky_relu", F.tanh: "tanh",
-    torch.tanh: "tanh", F.sigmoid: "sigmoid", torch.sigmoid: "sigmoid", F.silu: "silu", F.gelu: "gelu", F.hardswish: "hardswish",
-    F.hardsigmoid: "hardsigmoid", F.elu: "elu", F.softplus: "softplus", F.mish: "mish", F.hardtanh: "hardtanh",
+    F.relu: "relu", torch.relu: "relu", F.relu6: "relu6", F.leaky_relu: "leaky_relu", F.hardtanh: "hardtanh",
+    F.tanh: "tanh", torch.tanh: "tanh", F.sigmoid: "sigmoid", torch.sigmoid: "sigmoid", F.silu: "silu",
+    F.gelu: "gelu", F.hardswish: "hardswish", F.hardsigmoid: "hardsigmoid", F.elu: "elu", F.softplus: "softplus",
+    F.mish: "mish",
 }  # fmt: skip
 
 ActivationLike = str | nn.Module | Callable[[Tensor], Tensor] | None
