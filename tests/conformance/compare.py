@@ -114,7 +114,8 @@ def _unequal(actual: Tensor, expected: Tensor) -> str | None:
     if not bool(unequal.any()):
         return None
     at = tuple(unequal.nonzero()[0].tolist())
-    return f"{int(unequal.sum())} of {unequal.numel()} differ, the first at {at}: {actual[at]} instead of {expected[at]}"
+    count = f"{int(unequal.sum())} of {unequal.numel()}"
+    return f"{count} differ, the first at {at}: {actual[at]} instead of {expected[at]}"
 
 
 def _distant(actual: Tensor, expected: Tensor) -> str | None:

@@ -61,7 +61,7 @@ def check(row: dict[str, str]) -> str | None:
     expected = evaluate(padded, x, w, b, grad, stride, padding, dilation, groups)
     for what, a, e in zip(("output", "grad input", "grad weight", "grad bias"), actual, expected, strict=True):
         if not torch.equal(a.double(), e):
-            return f"{what} differs: x {tuple(x.shape)}, w {tuple(w.shape)}, {stride=}, {padding=}, {dilation=}, {groups=}"
+            return f"{what} differs: {x.shape=}, {w.shape=}, {stride=}, {padding=}, {dilation=}, {groups=}"
     return None
 
 
@@ -90,7 +90,8 @@ def main() -> int:
         start = time.perf_counter()
         cases = run(group, 1 if arguments.all else STEP)
         wrong = [case for case in cases if case.verdict == FAILED]
-        print(f"{group}: {len(cases) - len(wrong)} of {len(cases)} exact, {time.perf_counter() - start:.0f} s", flush=True)
+        seconds = time.perf_counter() - start
+        print(f"{group}: {len(cases) - len(wrong)} of {len(cases)} exact, {seconds:.0f} s", flush=True)
         for case in wrong[:10]:
             print(f"  {case.name}: {case.detail}")
         failed += len(wrong)

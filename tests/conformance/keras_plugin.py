@@ -35,7 +35,8 @@ def pytest_configure() -> None:
 
     # The backend's view of torch.nn.functional, not the module itself: our own last resort is there.
     assert backend.tnn is F
-    routed = {name: _counted(name) for name in dir(F) if ("conv" in name or "pool" in name) and hasattr(subject.functional, name)}
+    wanted = [name for name in dir(F) if "conv" in name or "pool" in name]
+    routed = {name: _counted(name) for name in wanted if hasattr(subject.functional, name)}
     backend.tnn = SimpleNamespace(**{**vars(F), **routed})
 
 

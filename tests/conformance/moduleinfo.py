@@ -1,4 +1,4 @@
-"""ModuleInfo: every input that torch keeps for its own convolution and pooling layers, through our layers of those names.
+"""ModuleInfo: every input that torch keeps for its convolution and pooling layers, through our layers of those names.
 
 Each input makes several cases: what the layer is (type, state, text), what it computes (also from non-contiguous and
 channels-last inputs), its second derivatives, and whether it survives being copied.

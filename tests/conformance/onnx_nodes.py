@@ -121,9 +121,7 @@ def conv_transpose(node: Attributes, x: Tensor, w: Tensor, b: Tensor | None = No
         total = [s * (n - 1) + e + (k - 1) * d + 1 - o for n, s, e, k, d, o in sizes]
         upper = node.get("auto_pad") == b"SAME_UPPER"
         padding = tuple((t // 2, t - t // 2) if upper else (t - t // 2, t // 2) for t in total)
-    return _function("conv_transpose", rank)(
-        x, w, b, stride, padding, extra, node.get("group", 1), dilation
-    )
+    return _function("conv_transpose", rank)(x, w, b, stride, padding, extra, node.get("group", 1), dilation)
 
 
 def causal_conv_with_state(

@@ -24,7 +24,8 @@ def main() -> int:
         if arguments.suite and arguments.suite not in suite.NAME:
             continue
         cases = [case for group in suite.groups() for case in suite.run(group)]
-        count = {verdict: sum(case.verdict == verdict for case in cases) for verdict in (PASSED, AS_TORCH, WIDER, FAILED)}
+        verdicts = [case.verdict for case in cases]
+        count = {verdict: verdicts.count(verdict) for verdict in (PASSED, AS_TORCH, WIDER, FAILED)}
         print(f"| {suite.NAME} | {len(cases):,} | " + " | ".join(f"{n:,}" for n in count.values()) + " |", flush=True)
         remarks += [(suite.NAME, case) for case in cases if case.verdict != PASSED]
         failed += count[FAILED]
