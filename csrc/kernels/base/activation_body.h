@@ -80,7 +80,8 @@ __attribute__((noinline)) Vec transcendental(Vec x, Activation a) {
     case ActivationCode::kGelu:
       return by_lane(x, [](float v) { return 0.5f * v * std::erfc(-v * 0.70710678f); });
     case ActivationCode::kGeluTanh:
-      return 0.5f * x * (1.f + hyperbolic_tangent(0.79788456f * (x + 0.044715f * x * x * x)));
+      // (1 + tanh(u)) / 2 as 1 / (1 + exp(-2u)), which keeps its digits where the tanh nears -1.
+      return x / (1.f + exponential(-1.59576912f * (x + 0.044715f * x * x * x)));
     case ActivationCode::kElu:
       return select(x > 0.f, x, a.alpha * exponential_minus_one(x));
     case ActivationCode::kSoftplus:
