@@ -1,0 +1,111 @@
+"""The checks that every convolution shares: tensors that fit each other, with or without a batch axis.
+
+Whatever is refused here is refused before anything is computed, by an error that names the argument, the rule, what was
+received and, where one is known, the way out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convlayers.errors import ArgumentError, ArgumentTypeError
+
+AXES = {1: "length", 2: "height, width", 3: "depth, height, width"}
+
+
+def batched(input: Any, rank: int) -> tuple[Tensor, bool]:
+    """The input as (batch, channels, \\*spatial), and whether the batch axis was put there."""
+    if not isinstance(input, Tensor):
+        raise ArgumentTypeError(f"input must be a tensor; received {type(input).__name__}")
+    dims = input.dim()
+    if dims == rank + 2:
+        return input, False
+    if dims == rank + 1:
+        return input.unsqueeze(0), True
+    raise ArgumentError(
+        f"input must have {rank + 2} dimensions (batch, channels, {AXES[rank]}) or {rank + 1} without the batch; "
+        f"received shape {tuple(input.shape)}"
+    )
+
+
+def check_parameters(
+    input: Tensor, weight: Any, bias: Any, groups: int, rank: int, *, transposed: bool, unbatched: bool
+) -> int:
+    """Refuses a weight or a bias that does not fit a batched input; returns how many channels the result has."""
+    if not isinstance(weight, Tensor):
+        raise ArgumentTypeError(f"weight must be a tensor; received {type(weight).__name__}")
+    layout = "(in_channels, out_channels / groups" if transposed else "(out_channels, in_channels / groups"
+    if weight.dim() != rank + 2:
+        raise ArgumentError(
+            f"weight must have {rank + 2} dimensions {layout}, {AXES[rank]}); received shape {tuple(weight.shape)}"
+        )
+    if groups < 1:
+        raise ArgumentError(f"groups must be at least 1; received {groups}")
+    shape = weight.shape
+    if 0 in shape:
+        raise ArgumentError(f"weight must not be empty: channels and kernel at least 1; received shape {tuple(shape)}")
+    if shape[0] % groups:
+        which = "in_channels" if transposed else "out_channels"
+        raise ArgumentError(
+            f"groups must divide {which}, the first axis of weight; received groups={groups} with weight of shape "
+            f"{tuple(shape)}"
+        )
+    expected = shape[0] if transposed else shape[1] * groups
+    if input.shape[1] != expected:
+        raise _channel_mismatch(input, shape, groups, expected, rank, unbatched)
+    if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
+        raise ArgumentTypeError(
+            f"input and weight should be the same dtype; received {input.dtype} and {weight.dtype}. Convert one, such as "
+            f"input.to({weight.dtype})"
+        )
+    if input.device != weight.device:
+        raise ArgumentError(
+            f"input and weight must be on the same device; received {input.device} and {weight.device}"
+        )
+    if 0 in input.shape[2:] and input.shape[0] != 0:
+        raise ArgumentError(f"input must not have empty axes other than its batch; received shape {tuple(input.shape)}")
+    channels = shape[1] * groups if transposed else shape[0]
+    if bias is not None:
+        _check_bias(bias, input, channels)
+    return channels
+
+
+def _check_bias(bias: Any, input: Tensor, channels: int) -> None:
+    if not isinstance(bias, Tensor):
+        raise ArgumentTypeError(f"bias must be a tensor or None; received {type(bias).__name__}")
+    if bias.dim() != 1 or bias.shape[0] != channels:
+        raise ArgumentError(
+            f"bias must have one element for each of the {channels} output channels; received shape {tuple(bias.shape)}"
+        )
+    if bias.dtype != input.dtype and not torch.is_autocast_enabled(input.device.type):
+        raise ArgumentTypeError(
+            f"input and bias should be the same dtype; received {input.dtype} and {bias.dtype}. Convert one, such as "
+            f"bias.to({input.dtype})"
+        )
+    if bias.device != input.device:
+        raise ArgumentError(f"input and bias must be on the same device; received {input.device} and {bias.device}")
+
+
+def _channel_mismatch(
+    input: Tensor, weight_shape: torch.Size, groups: int, expected: int, rank: int, unbatched: bool
+) -> ArgumentError:
+    shape = tuple(input.shape[1:] if unbatched else input.shape)
+    hint = ""
+    if shape[-1] == expected:
+        first = 0 if unbatched else 1
+        order = (*range(first), len(shape) - 1, *range(first, len(shape) - 1))
+        hint = f". This looks like channels-last data: use x.permute{order}"
+    return ArgumentError(
+        f"input must have {expected} channels, as weight of shape {tuple(weight_shape)} with groups={groups} expects; "
+        f"received input of shape {shape}, which has {input.shape[1]}{hint}"
+    )
+
+
+def spatial(input: Tensor) -> tuple[int, ...]:
+    """The sizes of the axes behind batch and channels."""
+    size = tuple(input.shape[2:])
+    # torch.jit.trace makes sizes tensors; they cannot be remembered as plain geometry.
+    return tuple(int(n) for n in size) if torch.jit.is_tracing() else size
