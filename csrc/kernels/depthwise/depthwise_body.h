@@ -10,7 +10,7 @@ using convlayers::DepthwiseProblem;
 using convlayers::DepthwiseWeightProblem;
 
 constexpr int64_t kDepthwiseRows = 6;
-constexpr int kWeightTaps = 8;  // taps whose gradients are summed side by side in registers
+constexpr int64_t kWeightTaps = 12;  // taps whose gradients are summed side by side in registers
 
 inline int64_t whole_vectors(int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
 
@@ -23,42 +23,59 @@ inline Vec load_channels(const float* pixel, const int32_t* from, int64_t channe
   return v;
 }
 
-template <bool Straight, int Rows>
-void run_depthwise_tile(const DepthwiseProblem& p, const Region& r, const float* const* source, float* const* output) {
+// Channels c ... c + Vectors * kLanes of a tile of pixels. Several vectors share the loading of a pointer.
+template <bool Straight, int Rows, int Vectors>
+void run_depthwise_tile(const DepthwiseProblem& p, const Region& r, const float* const* source, float* const* output,
+                        int64_t c, int64_t width) {
   const int64_t stride = whole_vectors(p.channels);
-  for (int64_t c = 0; c < p.channels; c += kLanes) {
-    const int64_t width = p.channels - c;
-    Vec sum[Rows];
-    const Vec bias = p.bias ? load_first(p.bias + c, width) : Vec{};
-    for (int i = 0; i < Rows; ++i) sum[i] = bias;
-    const auto accumulate = [&](int64_t lanes) {
-      for (int64_t k = 0; k < r.taps; ++k)
-        for (int64_t j = 0; j < p.steps; ++j) {
-          const Vec w = load(p.weight + (r.tap[k] * p.steps + j) * stride + c);
-          const int32_t* from = Straight ? nullptr : p.from + j * p.channels;
-#pragma GCC unroll 8
-          for (int i = 0; i < Rows; ++i)
-            sum[i] += w * load_channels<Straight>(source[k * kDepthwiseRows + i], from, c, lanes);
-        }
-    };
-    if (width >= kLanes)
-      accumulate(kLanes);
-    else
-      accumulate(width);
-    for (int i = 0; i < Rows; ++i) store_first(output[i] + c, activate(sum[i], p.activation), width);
+  Vec sum[Rows][Vectors];
+  for (int v = 0; v < Vectors; ++v) {
+    const Vec bias = p.bias ? load_first(p.bias + c + v * kLanes, width - v * kLanes) : Vec{};
+    for (int i = 0; i < Rows; ++i) sum[i][v] = bias;
   }
+  const auto accumulate = [&](int64_t lanes) {
+    for (int64_t k = 0; k < r.taps; ++k)
+      for (int64_t j = 0; j < p.steps; ++j) {
+        const float* weight = p.weight + (r.tap[k] * p.steps + j) * stride + c;
+        const int32_t* from = Straight ? nullptr : p.from + j * p.channels;
+        Vec w[Vectors];
+#pragma GCC unroll 4
+        for (int v = 0; v < Vectors; ++v) w[v] = load(weight + v * kLanes);
+#pragma GCC unroll 8
+        for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 4
+          for (int v = 0; v < Vectors; ++v)
+            sum[i][v] += w[v] * load_channels<Straight>(source[k * kDepthwiseRows + i], from, c + v * kLanes, lanes);
+      }
+  };
+  if (width >= Vectors * kLanes)
+    accumulate(kLanes);
+  else
+    accumulate(width);  // one vector, cut
+  for (int i = 0; i < Rows; ++i)
+    for (int v = 0; v < Vectors; ++v)
+      store_first(output[i] + c + v * kLanes, activate(sum[i][v], p.activation), width - v * kLanes);
+}
+
+template <bool Straight, int Rows>
+void run_depthwise_channels(const DepthwiseProblem& p, const Region& r, const float* const* source,
+                            float* const* output) {
+  int64_t c = 0;
+  for (; c + 2 * kLanes <= p.channels; c += 2 * kLanes)
+    run_depthwise_tile<Straight, Rows, 2>(p, r, source, output, c, 2 * kLanes);
+  for (; c < p.channels; c += kLanes) run_depthwise_tile<Straight, Rows, 1>(p, r, source, output, c, p.channels - c);
 }
 
 template <bool Straight>
 void run_depthwise_rows(const DepthwiseProblem& p, const Region& r, const float* const* source, float* const* output,
                         int64_t rows) {
   switch (rows) {
-    case 1: return run_depthwise_tile<Straight, 1>(p, r, source, output);
-    case 2: return run_depthwise_tile<Straight, 2>(p, r, source, output);
-    case 3: return run_depthwise_tile<Straight, 3>(p, r, source, output);
-    case 4: return run_depthwise_tile<Straight, 4>(p, r, source, output);
-    case 5: return run_depthwise_tile<Straight, 5>(p, r, source, output);
-    default: return run_depthwise_tile<Straight, 6>(p, r, source, output);
+    case 1: return run_depthwise_channels<Straight, 1>(p, r, source, output);
+    case 2: return run_depthwise_channels<Straight, 2>(p, r, source, output);
+    case 3: return run_depthwise_channels<Straight, 3>(p, r, source, output);
+    case 4: return run_depthwise_channels<Straight, 4>(p, r, source, output);
+    case 5: return run_depthwise_channels<Straight, 5>(p, r, source, output);
+    default: return run_depthwise_channels<Straight, 6>(p, r, source, output);
   }
 }
 
@@ -91,26 +108,41 @@ void sum_taps(const DepthwiseWeightProblem& p, const Chunk& chunk, const Pixels&
               int64_t first, int64_t c, float* result) {
   const int64_t stride = whole_vectors(p.channels), width = std::min<int64_t>(p.channels - c, kLanes);
   Vec sum[Taps] = {};
-  for (int64_t i = 0; i < chunk.count; ++i) {
-    const Vec gradient = load_first(p.gradient + pixels.output[i] + c, width);
-#pragma GCC unroll 8
-    for (int k = 0; k < Taps; ++k)
-      sum[k] += gradient * load_channels<Straight>(source[(first + k) * chunk.count + i], p.from, c, width);
-  }
+  const auto accumulate = [&](int64_t lanes) {
+    for (int64_t i = 0; i < chunk.count; ++i) {
+      const Vec gradient = load_first(p.gradient + pixels.output[i] + c, lanes);
+#pragma GCC unroll 12
+      for (int k = 0; k < Taps; ++k)
+        sum[k] += gradient * load_channels<Straight>(source[(first + k) * chunk.count + i], p.from, c, lanes);
+    }
+  };
+  if (width == kLanes)
+    accumulate(kLanes);
+  else
+    accumulate(width);
   for (int k = 0; k < Taps; ++k) {
     float* to = result + chunk.region->tap[first + k] * stride + c;
     store(to, load(to) + sum[k]);
   }
 }
 
+using SumTaps = void (*)(const DepthwiseWeightProblem&, const Chunk&, const Pixels&, const float* const*, int64_t, int64_t,
+                         float*);
+template <bool Straight>
+constexpr SumTaps kSumTaps[kWeightTaps] = {
+    sum_taps<Straight, 1>, sum_taps<Straight, 2>,  sum_taps<Straight, 3>,  sum_taps<Straight, 4>,
+    sum_taps<Straight, 5>, sum_taps<Straight, 6>,  sum_taps<Straight, 7>,  sum_taps<Straight, 8>,
+    sum_taps<Straight, 9>, sum_taps<Straight, 10>, sum_taps<Straight, 11>, sum_taps<Straight, 12>,
+};
+
 template <bool Straight>
 void sum_all_taps(const DepthwiseWeightProblem& p, const Chunk& chunk, const Pixels& pixels, const float* const* source,
                   int64_t c, float* result) {
-  int64_t k = 0;
-  for (; k + kWeightTaps <= chunk.region->taps; k += kWeightTaps)
-    sum_taps<Straight, kWeightTaps>(p, chunk, pixels, source, k, c, result);
-  for (; k + 4 <= chunk.region->taps; k += 4) sum_taps<Straight, 4>(p, chunk, pixels, source, k, c, result);
-  for (; k < chunk.region->taps; ++k) sum_taps<Straight, 1>(p, chunk, pixels, source, k, c, result);
+  const int64_t taps = chunk.region->taps, passes = (taps + kWeightTaps - 1) / kWeightTaps;
+  for (int64_t i = 0; i < passes; ++i) {
+    const int64_t first = taps * i / passes, count = taps * (i + 1) / passes - first;
+    kSumTaps<Straight>[count - 1](p, chunk, pixels, source, first, c, result);
+  }
 }
 
 int64_t depthwise_weight_tasks(const DepthwiseWeightProblem& p) { return p.segments; }
