@@ -322,7 +322,7 @@ def convolution_windows(
     low, high = resolve_padding(padding, size, kernel, stride, dilation)
     outputs = []
     for n, k, s, entry, lo, hi, d, mode in zip(size, kernel, stride, padding, low, high, dilation, modes, strict=True):
-        _check_extents(n, k, s, lo, hi, d)
+        check_extents(n, k, s, lo, hi, d)
         if entry in ("same", "same_lower"):
             output = -(-n // s)  # What the formula gives, in a form that stays simple for a symbolic size.
         elif n + lo + hi < reach(k, d):
@@ -368,7 +368,7 @@ def transposed_windows(
                 f"dilation {d}. Pass output_size to the layer, or enlarge the output by a negative padding above: "
                 f"padding=((low, high - {extra}),)"
             )
-        _check_extents(n * s, k, s, lo, hi, d)
+        check_extents(n * s, k, s, lo, hi, d)
         output = transposed_output_size(n, k, s, lo, hi, d, extra)
         if output < 1:
             raise ArgumentError(
@@ -414,7 +414,7 @@ def _check_border(mode: str, size: int, low: int, high: int) -> None:
         )
 
 
-def _check_extents(size: int, kernel: int, stride: int, low: int, high: int, dilation: int) -> None:
+def check_extents(size: int, kernel: int, stride: int, low: int, high: int, dilation: int) -> None:
     """Refuses an axis whose coordinates would not fit 64 bits."""
     extent = size + abs(low) + abs(high) + dilation * kernel + stride
     if type(extent) is int and extent > LIMIT and not torch.compiler.is_compiling():

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from convlayers.functional import conv
-from convlayers.functional.pool_arguments import IntOrInts, batched, integers
-from convlayers.ops.windows import Ints
+from convlayers.functional.pool_arguments import batched
+from convlayers.geometry import IntOrInts, Ints, Padding, PaddingMode, integers
 
 _CONVOLUTION = {1: conv.conv1d, 2: conv.conv2d, 3: conv.conv3d}
 
@@ -31,8 +31,8 @@ def _blur_pool(
     input: Tensor,
     kernel_size: IntOrInts,
     stride: IntOrInts,
-    padding: object,
-    padding_mode: str | tuple[str, ...],
+    padding: Padding | None,
+    padding_mode: PaddingMode,
     padding_value: float,
 ) -> Tensor:
     x, unbatched = batched(input, rank)
@@ -51,9 +51,9 @@ def blur_pool1d(
     input: Tensor,
     kernel_size: IntOrInts = 4,
     stride: IntOrInts = 2,
-    padding: object = None,
+    padding: Padding | None = None,
     *,
-    padding_mode: str | tuple[str, ...] = "reflect",
+    padding_mode: PaddingMode = "reflect",
     padding_value: float = 0.0,
 ) -> Tensor:
     """Every ``stride``-th element of a blurred signal; see :func:`blur_pool2d`.
@@ -72,9 +72,9 @@ def blur_pool2d(
     input: Tensor,
     kernel_size: IntOrInts = 4,
     stride: IntOrInts = 2,
-    padding: object = None,
+    padding: Padding | None = None,
     *,
-    padding_mode: str | tuple[str, ...] = "reflect",
+    padding_mode: PaddingMode = "reflect",
     padding_value: float = 0.0,
 ) -> Tensor:
     """Every ``stride``-th pixel of a picture blurred by a binomial filter, each channel by itself.
@@ -110,9 +110,9 @@ def blur_pool3d(
     input: Tensor,
     kernel_size: IntOrInts = 4,
     stride: IntOrInts = 2,
-    padding: object = None,
+    padding: Padding | None = None,
     *,
-    padding_mode: str | tuple[str, ...] = "reflect",
+    padding_mode: PaddingMode = "reflect",
     padding_value: float = 0.0,
 ) -> Tensor:
     """Every ``stride``-th element of a blurred volume; see :func:`blur_pool2d`.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-from convlayers.errors import ArgumentError, ArgumentTypeError
 from torch import Tensor
 
-from convlayers.functional.pool_arguments import IntOrInts, Padding, batched, flag, integer, windows
+from convlayers.errors import ArgumentError, ArgumentTypeError
+from convlayers.functional.arguments import spatial
+from convlayers.functional.pool_arguments import batched, flag, windows
+from convlayers.geometry import IntOrInts, Padding, integer
 from convlayers.ops import pool as ops
 
 # --- maxima -----------------------------------------------------------------------------------------------------------
@@ -25,7 +27,7 @@ def _max_pool(
     return_indices: bool,
 ) -> Tensor | tuple[Tensor, Tensor]:
     x, unbatched = batched(input, rank)
-    view = windows(tuple(x.shape[2:]), kernel_size, stride, padding, dilation, ceil_mode)
+    view = windows(spatial(x), kernel_size, stride, padding, dilation, ceil_mode)
     output, indices = ops.max_pool(x, view, flag("return_indices", return_indices))
     if unbatched:
         output, indices = output.squeeze(0), None if indices is None else indices.squeeze(0)
@@ -172,7 +174,7 @@ def _avg_pool(
     dilation: IntOrInts,
 ) -> Tensor:
     x, unbatched = batched(input, rank)
-    view = windows(tuple(x.shape[2:]), kernel_size, stride, padding, dilation, ceil_mode)
+    view = windows(spatial(x), kernel_size, stride, padding, dilation, ceil_mode)
     divisor = 0
     if divisor_override is not None:
         divisor = integer("divisor_override", divisor_override)
@@ -301,7 +303,7 @@ def _lp_pool(
             )
             return sign * largest  # type: ignore[operator]
     x, unbatched = batched(input, rank)
-    view = windows(tuple(x.shape[2:]), kernel_size, stride, padding, dilation, ceil_mode)
+    view = windows(spatial(x), kernel_size, stride, padding, dilation, ceil_mode)
     mean = ops.avg_pool(x.pow(norm_type), view, True, 0)
     # Through sign and relu the gradient of a window of zeros is the one that torch gives.
     total = (torch.sign(mean) * torch.relu(torch.abs(mean))).mul(math.prod(view.kernel))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch  # noqa: F401  (examples)
-from convlayers.errors import ArgumentError
 from torch import Tensor
 
-from convlayers.functional.pool_arguments import batched, check_sizes, flag, integers
+from convlayers.errors import ArgumentError
+from convlayers.functional.arguments import spatial
+from convlayers.functional.pool_arguments import batched, flag
+from convlayers.geometry import Ints, check_elements, integers
 from convlayers.ops import pool as ops
-from convlayers.ops.windows import Ints
 
 OutputSize = int | None | Sequence[int | None]
 
@@ -23,7 +23,7 @@ def _sizes(output_size: OutputSize, size: Ints) -> Ints:
         raise ArgumentError(f"output_size must be one integer or {rank}, one a spatial axis; received {output_size!r}")
     filled = tuple(n if entry is None else entry for entry, n in zip(entries, size, strict=True))
     result = integers("output_size", filled, rank, least=0)
-    check_sizes(elements_of_an_output_plane=math.prod(result))
+    check_elements(*result)
     return result
 
 
@@ -31,7 +31,7 @@ def _adaptive_max(
     rank: int, input: Tensor, output_size: OutputSize, return_indices: bool
 ) -> Tensor | tuple[Tensor, Tensor]:
     x, unbatched = batched(input, rank)
-    sizes = _sizes(output_size, tuple(x.shape[2:]))
+    sizes = _sizes(output_size, spatial(x))
     output, indices = ops.adaptive_max_pool(x, sizes, flag("return_indices", return_indices))
     if unbatched:
         output, indices = output.squeeze(0), None if indices is None else indices.squeeze(0)
@@ -40,7 +40,7 @@ def _adaptive_max(
 
 def _adaptive_avg(rank: int, input: Tensor, output_size: OutputSize) -> Tensor:
     x, unbatched = batched(input, rank, empty_channels=True)
-    output = ops.adaptive_avg_pool(x, _sizes(output_size, tuple(x.shape[2:])))
+    output = ops.adaptive_avg_pool(x, _sizes(output_size, spatial(x)))
     return output.squeeze(0) if unbatched else output
 
 

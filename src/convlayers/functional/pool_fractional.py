@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from convlayers.errors import ArgumentError, ArgumentTypeError
 from torch import Tensor
 
-from convlayers.functional.pool_arguments import IntOrInts, batched, flag, integers
+from convlayers.errors import ArgumentError, ArgumentTypeError
+from convlayers.functional.arguments import spatial
+from convlayers.functional.pool_arguments import batched, flag
+from convlayers.geometry import IntOrInts, Ints, integers
 from convlayers.ops import pool as ops
-from convlayers.ops.windows import Ints
 
 Ratio = float | Sequence[float]
 
@@ -26,7 +27,7 @@ def _fractional(
     samples: Tensor | None,
 ) -> Tensor | tuple[Tensor, Tensor]:
     x, unbatched = batched(input, rank)
-    size = tuple(x.shape[2:])
+    size = spatial(x)
     kernel = integers("kernel_size", kernel_size, rank, least=1)
     if output_size is not None:
         sizes = integers("output_size", output_size, rank, least=1)
@@ -100,8 +101,8 @@ def fractional_max_pool2d(
         output_size: the output's size; or
         output_ratio: the output's size as a share of the input's, between 0 and 1.
         return_indices: also return where each maximum is, as :func:`max_pool2d` does.
-        _random_samples: where the windows lie, (batch, channels, 2) in [0, 1), the sample of the width first; drawn where
-            None.
+        _random_samples: where the windows lie, (batch, channels, 2) in [0, 1), the sample of the width first; drawn
+            where None.
 
     Returns:
         The maxima; with ``return_indices``, also their int64 indices.

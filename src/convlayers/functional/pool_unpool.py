@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
-from convlayers.errors import ArgumentError, ArgumentTypeError
 from torch import Tensor
 
-from convlayers.functional.pool_arguments import IntOrInts, batched, check_sizes, integer, integers
+from convlayers.errors import ArgumentError, ArgumentTypeError
+from convlayers.functional.pool_arguments import batched, strides
+from convlayers.geometry import IntOrInts, Ints, check_elements, integer, integers
 from convlayers.ops import pool as ops
-from convlayers.ops.windows import Ints
 
 
 def _max_unpool(
@@ -33,14 +32,13 @@ def _max_unpool(
             f"{tuple(indices.shape)}, {indices.device}"
         )
     kernel = integers("kernel_size", kernel_size, rank, least=1)
-    default = stride is None or (isinstance(stride, list | tuple) and len(stride) == 0)
-    step = kernel if default else integers("stride", stride, rank, least=1)
+    step = strides(stride, kernel)
     pad = integers("padding", padding, rank, least=0)
     whole = tuple((n - 1) * s + k - 2 * p for n, k, s, p in zip(x.shape[2:], kernel, step, pad, strict=True))
     sizes = whole if output_size is None else _given(output_size, whole, step)
     if min(sizes) < 1:
         raise ArgumentError(f"padding must leave an output; received {padding!r}, which makes its size {sizes}")
-    check_sizes(elements_of_an_output_plane=math.prod(sizes))
+    check_elements(*x.shape[:2], *sizes)
     output = ops.max_unpool(x, indices.unsqueeze(0) if unbatched else indices, sizes)
     return output.squeeze(0) if unbatched else output
 

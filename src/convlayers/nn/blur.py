@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from convlayers.functional import blur
-from convlayers.functional.pool_arguments import IntOrInts
+from convlayers.geometry import IntOrInts, Padding, PaddingMode
 
 
 class _BlurPool(nn.Module):
@@ -19,9 +19,9 @@ class _BlurPool(nn.Module):
         self,
         kernel_size: IntOrInts = 4,
         stride: IntOrInts = 2,
-        padding: object = None,
+        padding: Padding | None = None,
         *,
-        padding_mode: str | tuple[str, ...] = "reflect",
+        padding_mode: PaddingMode = "reflect",
         padding_value: float = 0.0,
     ) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from convlayers.functional import pool
-from convlayers.functional.pool_arguments import IntOrInts, Padding
+from convlayers.geometry import IntOrInts, Padding
 
 # --- maxima -----------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convlayers.ops.windows import Axis, Ints, Windows, output_size
+from convlayers.geometry import output_size as window_count
+from convlayers.ops.windows import Axis, Ints, Windows
 
 _MAX: dict[int, Callable] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 ADAPTIVE_MAX: dict[int, Callable] = {
@@ -30,7 +31,7 @@ def _ceil_mode(size: Ints, windows: Windows) -> bool | None:
         return None
     for ceil_mode in (False, True):
         sizes = (
-            output_size(a.size, a.kernel, a.stride, a.low, a.high, a.dilation, ceil_mode) for a in windows.axes(size)
+            window_count(a.size, a.kernel, a.stride, a.low, a.high, a.dilation, ceil_mode) for a in windows.axes(size)
         )
         if tuple(sizes) == windows.output_size:
             return ceil_mode
@@ -124,7 +125,8 @@ def fractional_max_pool(input: Tensor, kernel: Ints, output_size: Ints, samples:
     size = tuple(input.shape[2:])
     samples = torch.where((samples >= 0) & (samples < 1), samples, 0)
     exact = torch.finfo(samples.dtype).eps * max(size) < 1e-3
-    # torch's three-dimensional operator refuses windows that just fit.
+    # torch's three-dimensional operator refuses windows that just fit, and neither has a rule for batches (vmap).
+    exact = exact and not torch._C._functorch.is_batchedtensor(input)
     if exact and all(o + k - 1 < n for o, k, n in zip(output_size, kernel, size, strict=True)):
         function = torch._C._nn.fractional_max_pool2d if len(size) == 2 else torch._C._nn.fractional_max_pool3d
         return function(input, kernel, output_size, samples)

@@ -72,27 +72,3 @@ class Axis(NamedTuple):
     def _steps(self, distance: Tensor) -> Tensor:
         """How many of a window's elements lie before a point this far from its start."""
         return ((distance + self.dilation - 1) // self.dilation).clamp(0, self.kernel)
-
-
-def output_size(size: int, kernel: int, stride: int, low: int, high: int, dilation: int, ceil_mode: bool) -> int:
-    """How many windows fit an axis: torch's rule, where ``ceil_mode`` adds one that begins inside but ends outside.
-
-    Example:
-        >>> output_size(6, 3, 2, 0, 0, 1, ceil_mode=False), output_size(6, 3, 2, 0, 0, 1, ceil_mode=True)
-        (2, 3)
-    """
-    room = size + low + high - dilation * (kernel - 1) - 1
-    output = (room + (stride - 1 if ceil_mode else 0)) // stride + 1
-    if ceil_mode and (output - 1) * stride >= size + low:
-        output -= 1
-    return output
-
-
-def adaptive_ranges(size: int, output: int) -> list[tuple[int, int]]:
-    """The windows of adaptive pooling: [floor(o size / output), ceil((o + 1) size / output)).
-
-    Example:
-        >>> adaptive_ranges(5, 3)
-        [(0, 2), (1, 4), (3, 5)]
-    """
-    return [(o * size // output, -(-(o + 1) * size // output)) for o in range(output)]
