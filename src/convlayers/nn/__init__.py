@@ -1,8 +1,10 @@
 """The layers."""
 
+from convlayers.nn.block import ConvBlock1d, ConvBlock2d, ConvBlock3d
 from convlayers.nn.blur import BlurPool1d, BlurPool2d, BlurPool3d
 from convlayers.nn.conv import Conv1d, Conv2d, Conv3d
 from convlayers.nn.depthwise import DepthwiseConv1d, DepthwiseConv2d, DepthwiseConv3d
+from convlayers.nn.gated import GatedConv1d, GatedConv2d, GatedConv3d
 from convlayers.nn.lazy import (
     LazyConv1d,
     LazyConv2d,
@@ -11,6 +13,8 @@ from convlayers.nn.lazy import (
     LazyConvTranspose2d,
     LazyConvTranspose3d,
 )
+from convlayers.nn.local import LocallyConnected1d, LocallyConnected2d
+from convlayers.nn.partial import PartialConv1d, PartialConv2d, PartialConv3d
 from convlayers.nn.pool import (
     AvgPool1d,
     AvgPool2d,
@@ -42,6 +46,7 @@ from convlayers.nn.pool_adaptive import (
     MaxUnpool3d,
 )
 from convlayers.nn.separable import SeparableConv1d, SeparableConv2d, SeparableConv3d
+from convlayers.nn.standardised import StandardizedConv1d, StandardizedConv2d, StandardizedConv3d
 from convlayers.nn.transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
 __all__ = [
@@ -60,6 +65,9 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "ConvBlock1d",
+    "ConvBlock2d",
+    "ConvBlock3d",
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
@@ -68,6 +76,9 @@ __all__ = [
     "DepthwiseConv3d",
     "FractionalMaxPool2d",
     "FractionalMaxPool3d",
+    "GatedConv1d",
+    "GatedConv2d",
+    "GatedConv3d",
     "GlobalAvgPool1d",
     "GlobalAvgPool2d",
     "GlobalAvgPool3d",
@@ -83,13 +94,21 @@ __all__ = [
     "LazyConvTranspose1d",
     "LazyConvTranspose2d",
     "LazyConvTranspose3d",
+    "LocallyConnected1d",
+    "LocallyConnected2d",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
     "MaxUnpool1d",
     "MaxUnpool2d",
     "MaxUnpool3d",
+    "PartialConv1d",
+    "PartialConv2d",
+    "PartialConv3d",
     "SeparableConv1d",
     "SeparableConv2d",
     "SeparableConv3d",
+    "StandardizedConv1d",
+    "StandardizedConv2d",
+    "StandardizedConv3d",
 ]
