@@ -30,8 +30,7 @@ def sliding(rank: int) -> list[list[int]]:
     return [[3] * rank, [2] * rank, [1] * rank, [1] * rank]
 
 
-@pytest.mark.parametrize("rank", [1, 2, 3])
-@pytest.mark.parametrize("channels_last", LAYOUTS)
+@pytest.mark.parametrize(("rank", "channels_last"), [(1, False), (2, True), (3, False)])
 def test_opcheck(rank: int, channels_last: bool) -> None:
     x = tensor(2, 5, *[5] * rank, channels_last=channels_last)
     y = tensor(2, 5, *[3] * rank, channels_last=channels_last)
@@ -112,6 +111,7 @@ def test_our_kernels_run(name: str) -> None:
     assert choice.kernel == "torch"
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # inside torch, at the first jvp
 def test_transforms_take_torchs_operators() -> None:
     x = tensor(3, 2, 4, 8, 8, grad=False)
     for name, call in CALLS.items():

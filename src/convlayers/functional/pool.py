@@ -10,7 +10,7 @@ from torch import Tensor
 from convlayers.errors import ArgumentError, ArgumentTypeError
 from convlayers.functional.arguments import spatial
 from convlayers.functional.pool_arguments import batched, flag, windows
-from convlayers.geometry import IntOrInts, Padding, integer
+from convlayers.geometry import LIMIT, IntOrInts, Padding, integer
 from convlayers.ops import pool as ops
 
 # --- maxima -----------------------------------------------------------------------------------------------------------
@@ -180,6 +180,8 @@ def _avg_pool(
         divisor = integer("divisor_override", divisor_override)
         if divisor == 0:
             raise ArgumentError("divisor_override must not be zero; received 0. Leave it out to divide by the count")
+        if abs(divisor) > LIMIT:
+            raise ArgumentError(f"divisor_override must fit 64 bits; received {divisor}")
     output = ops.avg_pool(x, view, flag("count_include_pad", count_include_pad), divisor)
     return output.squeeze(0) if unbatched else output
 
@@ -244,8 +246,8 @@ def avg_pool2d(
         tensor([[[ 2.5000,  4.5000],
                  [10.5000, 12.5000]]])
         >>> avg_pool2d(image, 2, stride=1, dilation=2)
-        tensor([[[5., 6.],
-                 [9., 10.]]])
+        tensor([[[ 5.,  6.],
+                 [ 9., 10.]]])
     """
     return _avg_pool(
         2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, dilation
@@ -292,22 +294,20 @@ def _lp_pool(
 ) -> Tensor:
     if isinstance(norm_type, bool | str) or not isinstance(norm_type, int | float | Tensor):
         raise ArgumentTypeError(f"norm_type must be a number; received {norm_type!r}")
-    if not isinstance(norm_type, Tensor):
-        if norm_type == 0 or math.isnan(norm_type):
-            raise ArgumentError(f"norm_type must be a number other than zero; received {norm_type!r}")
-        if math.isinf(norm_type):
-            # The limits of the power average: the largest magnitude, and the smallest.
-            sign = 1 if norm_type > 0 else -1
-            largest = _max_pool(
-                rank, sign * input.abs(), kernel_size, stride, padding, dilation, ceil_mode, return_indices=False
-            )
-            return sign * largest  # type: ignore[operator]
+    number = not isinstance(norm_type, Tensor)
+    if number and (norm_type == 0 or math.isnan(norm_type)):
+        raise ArgumentError(f"norm_type must be a number other than zero; received {norm_type!r}")
     x, unbatched = batched(input, rank)
     view = windows(spatial(x), kernel_size, stride, padding, dilation, ceil_mode)
-    mean = ops.avg_pool(x.pow(norm_type), view, True, 0)
-    # Through sign and relu the gradient of a window of zeros is the one that torch gives.
-    total = (torch.sign(mean) * torch.relu(torch.abs(mean))).mul(math.prod(view.kernel))
-    output = total.pow(1.0 / norm_type)
+    if number and math.isinf(norm_type):
+        # The limits of the power average: the largest magnitude, and the smallest.
+        sign = 1 if norm_type > 0 else -1
+        output = sign * ops.max_pool(sign * x.abs(), view, False)[0]
+    else:
+        mean = ops.avg_pool(x.pow(norm_type), view, True, 0)
+        # Through sign and relu the gradient of a window of zeros is the one that torch gives.
+        total = (torch.sign(mean) * torch.relu(torch.abs(mean))).mul(math.prod(view.kernel))
+        output = total.pow(1.0 / norm_type)
     return output.squeeze(0) if unbatched else output
 
 

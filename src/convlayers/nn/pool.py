@@ -91,8 +91,10 @@ class AvgPool1d(torch.nn.AvgPool1d):
         divisor_override: int | None = None,
         dilation: IntOrInts = 1,
     ) -> None:
-        super().__init__(kernel_size, stride, 0, ceil_mode, count_include_pad)  # type: ignore[arg-type]
-        self.padding = padding  # type: ignore[assignment]
+        named = isinstance(padding, str)  # torch would take its letters for a tuple
+        super().__init__(kernel_size, stride, 0 if named else padding, ceil_mode, count_include_pad)  # type: ignore[arg-type]
+        if named:
+            self.padding = padding  # type: ignore[assignment]
         self.divisor_override = divisor_override
         self.dilation = dilation
 

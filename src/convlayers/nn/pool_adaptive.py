@@ -208,6 +208,8 @@ class FractionalMaxPool2d(torch.nn.FractionalMaxPool2d):
         torch.Size([1, 3, 3])
     """
 
+    _random_samples: Tensor | None
+
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         return pool_fractional.fractional_max_pool2d(
             input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices, self._random_samples
@@ -224,6 +226,8 @@ class FractionalMaxPool3d(torch.nn.FractionalMaxPool3d):
         >>> FractionalMaxPool3d(2, output_size=3)(torch.zeros(1, 8, 8, 8)).shape
         torch.Size([1, 3, 3, 3])
     """
+
+    _random_samples: Tensor | None
 
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         return pool_fractional.fractional_max_pool3d(

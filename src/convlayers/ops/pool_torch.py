@@ -56,14 +56,14 @@ def max_pool(input: Tensor, windows: Windows, indices: bool) -> tuple[Tensor, Te
         return result if indices else (result, None)
 
     # An element outside repeats the first of its window that lies inside: neither maximum nor first index change.
-    laid_out, sources, missed = input, [], None
+    laid_out, sources = input, []
+    missed = torch.zeros((), dtype=torch.bool, device=input.device)
     for i, axis in enumerate(axes):
         at, inside = axis.positions(input.device), axis.inside(input.device)
         first = inside.to(torch.int8).argmax(1, keepdim=True)
         sources.append(torch.where(inside, at, at.gather(1, first).clamp(0, axis.size - 1)).flatten())
         laid_out = laid_out.index_select(i + 2, sources[-1])
-        empty = _along(~inside.any(1), i, rank)
-        missed = empty if missed is None else missed | empty
+        missed = missed | _along(~inside.any(1), i, rank)
     output, at = _MAX[rank](laid_out, windows.kernel, windows.kernel, return_indices=True)
     lowest = -float("inf") if output.is_floating_point() else torch.iinfo(output.dtype).min
     output = output.masked_fill(missed, lowest)
@@ -93,11 +93,10 @@ def avg_pool(input: Tensor, windows: Windows, count_include_pad: bool, divisor: 
         )  # fmt: skip
 
     # Sums of windows laid out side by side, what lies outside them zero; then divided.
-    count = None
+    count = torch.ones((), dtype=torch.int64, device=input.device)
     for i, axis in enumerate(windows.axes(size)):
         input = _side_by_side(input, i, rank, axis)
-        counts = _along(axis.counts(count_include_pad, input.device), i, rank)
-        count = counts if count is None else count * counts
+        count = count * _along(axis.counts(count_include_pad, input.device), i, rank)
     kernel = windows.kernel
     if rank == 1:
         input, kernel = input.unsqueeze(-1), (*kernel, 1)
@@ -133,12 +132,12 @@ def fractional_max_pool(input: Tensor, kernel: Ints, output_size: Ints, samples:
     if len(size) == 2:
         samples = samples.flip(2)
     # Along each axis (batch, channels, outputs * kernel) positions, then all pairs of them as indices into the plane.
-    index, scale = None, prod(size)
+    index, scale = torch.zeros(*samples.shape[:2], dtype=torch.int64, device=samples.device), prod(size)
     for i, (extent, window, outputs) in enumerate(zip(size, kernel, output_size, strict=True)):
         scale //= extent
         start = _fractional_starts(samples[..., i], extent - window, outputs)
         at = (start[..., None] + torch.arange(window, device=start.device)).flatten(2) * scale
-        index = at if index is None else (index[..., None] + at.view(*at.shape[:2], *[1] * i, -1))
+        index = index[..., None] + at.view(*at.shape[:2], *[1] * i, -1)
     laid_out = input.flatten(2).gather(2, index.flatten(2)).unflatten(2, index.shape[2:])
     output, at = _MAX[len(size)](laid_out, kernel, kernel, return_indices=True)
     return output, index.flatten(2).gather(2, at.flatten(2)).unflatten(2, at.shape[2:])
