@@ -45,6 +45,7 @@ def _fractional(
         samples = torch.rand(x.shape[0], x.shape[1], rank, dtype=x.dtype, device=x.device)
     else:
         _check_samples(samples, x, rank)
+        samples = samples[: x.shape[0]]
     output, indices = ops.fractional_max_pool(x, kernel, sizes, samples)
     if unbatched:
         output, indices = output.squeeze(0), indices.squeeze(0)
@@ -69,10 +70,12 @@ def _scaled(size: Ints, output_ratio: Ratio) -> Ints:
 def _check_samples(samples: Tensor, input: Tensor, rank: int) -> None:
     if not isinstance(samples, Tensor):
         raise ArgumentTypeError(f"_random_samples must be a tensor; received {type(samples).__name__}")
-    expected = (input.shape[0], input.shape[1], rank)
-    if tuple(samples.shape) != expected:
+    # As torch has it, samples for a larger batch will do.
+    batch, channels = input.shape[:2]
+    if samples.dim() != 3 or samples.shape[0] < batch or samples.shape[1:] != (channels, rank):
         raise ArgumentError(
-            f"_random_samples must have shape {expected} (batch, channels, axes); received {tuple(samples.shape)}"
+            f"_random_samples must have shape {(batch, channels, rank)} (batch, channels, axes) or a larger batch; "
+            f"received {tuple(samples.shape)}"
         )
     if samples.dtype != input.dtype or samples.device != input.device:
         raise ArgumentError(

@@ -104,12 +104,18 @@ def _torch(
             (o - 1) * s + d * (k - 1) + 1 - lo - n
             for o, s, d, k, lo, n in zip(output_size, stride, dilation, kernel, low, size, strict=True)
         )
-        # Windows that stop short of the end leave `high` too small by less than a stride; equal amounts serve then too.
-        symmetric = plain and all(lo >= 0 and hi <= lo < hi + s for lo, hi, s in zip(low, high, stride, strict=True))
-        if not symmetric:
-            input, low = extend(input, low, high, border, value), (0,) * rank
+        if plain:
+            # What both sides share is torch's own padding. Beyond the last window there is room for less than a stride
+            # more or less: nobody looks there.
+            shared = tuple(max(min(lo, hi + s - 1), 0) for lo, hi, s in zip(low, high, stride, strict=True))
+            low = tuple(lo - both for lo, both in zip(low, shared, strict=True))
+            above = zip(high, shared, stride, strict=True)
+            high = tuple(0 if -s < hi - both < 0 else hi - both for hi, both, s in above)
+        else:
+            shared = (0,) * rank
+        input = extend(input, low, high, border, value)
         function = (F.conv1d, F.conv2d, F.conv3d)[rank - 1]
-        return function(input, weight, bias, stride, low, dilation, groups)
+        return function(input, weight, bias, stride, shared, dilation, groups)
 
     function = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank - 1]
     whole = tuple((n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(size, stride, dilation, kernel, strict=True))
@@ -129,7 +135,8 @@ def _torch(
     output = function(input, weight, None, stride, 0, 0, groups, dilation)
     crop = tuple(o + lo - w for o, lo, w in zip(output_size, low, output.shape[2:], strict=True))
     output = extend(output, tuple(-lo for lo in low), crop, (CONSTANT,) * rank, (0.0,) * rank)
-    return output if bias is None else output + bias.view(-1, *[1] * rank)
+    # A view of the whole output would be neither contiguous nor channels last; the sum with a bias is no view.
+    return output.clone() if bias is None else output + bias.view(-1, *[1] * rank)
 
 
 # --- fakes: shapes and layouts ----------------------------------------------------------------------------------------

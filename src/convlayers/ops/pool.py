@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from convlayers.errors import ArgumentError
 from convlayers.ops import pool_torch, select
 from convlayers.ops.convolution import _like
 from convlayers.ops.windows import Ints, Windows
@@ -83,6 +84,8 @@ def max_unpool(input: Tensor, indices: Tensor, output_size: Ints) -> Tensor:
         input and indices (batch, channels, \\*spatial); result (batch, channels, \\*output_size).
     """
     if _kernel("max_unpool", input) == "torch":
+        if readable(indices):
+            _check_indices(indices, math.prod(output_size))
         return pool_torch.max_unpool(input, indices, output_size)
     return _unpool(input, indices, output_size)
 
@@ -103,6 +106,12 @@ def adaptive_avg_pool(input: Tensor, output_size: Ints) -> Tensor:
     if _kernel("adaptive_avg_pool", input) == "torch":
         return pool_torch.ADAPTIVE_AVG[len(output_size)](input, output_size)
     return _average(input, output_size, (), (), (), (), (), False, 0)
+
+
+def _check_indices(indices: Tensor, plane: int) -> None:
+    # In words that scatter, which checks them as well, does not have; the kernels use the same.
+    if indices.numel() > 0 and not bool(((indices >= 0) & (indices < plane)).all()):
+        raise ArgumentError(f"indices must point into the plane; received an index outside 0 to {plane - 1}")
 
 
 def _kernel(operation: str, input: Tensor, *others: Tensor) -> str:
