@@ -1,7 +1,7 @@
 """Where windows lie: output sizes, padding and borders in checked integers. Everything else relies on these.
 
-An axis of n elements, windows of k taps that lie d apart (reach r = d * (k - 1) + 1), one window every s elements, `low`
-and `high` elements of padding:
+An axis of n elements, windows of k taps that lie d apart (reach r = d * (k - 1) + 1), one window every s elements,
+`low` and `high` elements of padding:
 
     convolution   o = floor((n + low + high - r) / s) + 1
     transposed    o = (n - 1) * s - low - high + r + output_padding
@@ -61,7 +61,7 @@ def integer(name: str, value: Any) -> int:
         2
     """
     if type(value) is int or isinstance(value, torch.SymInt):
-        return value
+        return value  # type: ignore[return-value]
     if not isinstance(value, bool | float | str):
         try:
             return operator.index(value)
@@ -212,8 +212,8 @@ def amounts(entry: PaddingEntry, size: int, kernel: int, stride: int, dilation: 
 def transposed_amounts(entry: PaddingEntry, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
     """What a transposed convolution cuts off its whole output, below and above, along one axis.
 
-    'valid' and 'full' cut nothing: every output that an input reaches is kept. 'same' keeps size * stride outputs; where
-    the windows reach less than that, the amount above is negative and the output goes on, filled from the bias.
+    'valid' and 'full' cut nothing: every output that an input reaches is kept. 'same' keeps size * stride outputs;
+    where the windows reach less than that, the amount above is negative and the output goes on, filled from the bias.
     'causal' keeps as many, and no output sees a later input.
 
     Example:
@@ -268,7 +268,9 @@ def resolve_padding(
     return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
 
 
-def output_size(size: int, kernel: int, stride: int, low: int, high: int, dilation: int, ceil_mode: bool = False) -> int:
+def output_size(
+    size: int, kernel: int, stride: int, low: int, high: int, dilation: int, ceil_mode: bool = False
+) -> int:
     """How many windows fit an axis; less than 1 where the first does not.
 
     ``ceil_mode`` takes one more, that begins inside the input or its padding below but ends outside, as torch's
@@ -409,8 +411,8 @@ def _check_border(mode: str, size: int, low: int, high: int) -> None:
         )
     if code == CIRCULAR and widest > size:
         raise ArgumentError(
-            f"padding must not exceed the input where padding_mode is 'circular'; received {low} + {high} on an axis of "
-            f"{size}. Use 'replicate', or pad less"
+            f"padding must not exceed the input where padding_mode is 'circular'; received {low} + {high} on an axis "
+            f"of {size}. Use 'replicate', or pad less"
         )
 
 

@@ -1,7 +1,7 @@
 """Initialisers by name, for ``weight_init=`` and ``bias_init=``; the random numbers are torch.nn.init's.
 
-The fans are those of the forward pass: a convolution's output sums ``fan_in = in_channels / groups * taps`` products, and an
-input takes part in ``fan_out = out_channels / groups * taps`` of them, whichever way round the weight is stored.
+The fans are those of the forward pass: a convolution's output sums ``fan_in = in_channels / groups * taps`` products,
+and an input takes part in ``fan_out = out_channels / groups * taps`` of them, whichever way round the weight is stored.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ def initialise(tensor: Tensor, init: Initialiser, *, groups: int = 1, transposed
 
     Args:
         init: ``'he_normal'``, ``'he_uniform'`` (He 2015), ``'glorot_normal'``, ``'glorot_uniform'`` (Glorot 2010),
-            ``'lecun_normal'``, ``'lecun_uniform'`` (LeCun 1998), ``'orthogonal'`` (Saxe 2014), ``'dirac'`` (the identity),
-            ``'truncated_normal'``, ``'normal'`` (standard deviation 0.02), ``'zeros'``, ``'ones'``; a number, which fills the
-            tensor; a callable that fills the tensor in place, as torch.nn.init's functions do, or returns its values;
-            None leaves it as it is.
+            ``'lecun_normal'``, ``'lecun_uniform'`` (LeCun 1998), ``'orthogonal'`` (Saxe 2014), ``'dirac'`` (the
+            identity), ``'truncated_normal'``, ``'normal'`` (standard deviation 0.02), ``'zeros'``, ``'ones'``; a
+            number, which fills the tensor; a callable that fills the tensor in place, as torch.nn.init's functions do,
+            or returns its values; None leaves it as it is.
 
     Example:
         >>> weight = torch.empty(64, 32, 3, 3)
@@ -93,7 +93,8 @@ def initialise(tensor: Tensor, init: Initialiser, *, groups: int = 1, transposed
         True
 
     Source:
-        He, Zhang, Ren, Sun: Delving deep into rectifiers, 2015, section 2.2; Glorot, Bengio: Understanding the difficulty
+        He, Zhang, Ren, Sun: Delving deep into rectifiers, 2015, section 2.2; Glorot, Bengio: Understanding the
+            difficulty
         of training deep feedforward neural networks, 2010, section 4.2.1.
     """
     if init is None:

@@ -58,13 +58,11 @@ def check_parameters(
         raise _channel_mismatch(input, shape, groups, expected, rank, unbatched)
     if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
         raise ArgumentTypeError(
-            f"input and weight should be the same dtype; received {input.dtype} and {weight.dtype}. Convert one, such as "
-            f"input.to({weight.dtype})"
+            f"input and weight should be the same dtype; received {input.dtype} and {weight.dtype}. Convert one, such "
+            f"as input.to({weight.dtype})"
         )
     if input.device != weight.device:
-        raise ArgumentError(
-            f"input and weight must be on the same device; received {input.device} and {weight.device}"
-        )
+        raise ArgumentError(f"input and weight must be on the same device; received {input.device} and {weight.device}")
     if 0 in input.shape[2:] and input.shape[0] != 0:
         raise ArgumentError(f"input must not have empty axes other than its batch; received shape {tuple(input.shape)}")
     channels = shape[1] * groups if transposed else shape[0]

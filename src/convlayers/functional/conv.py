@@ -112,13 +112,13 @@ def conv2d(
     Args:
         stride: elements from one window to the next; one integer, or one an axis.
         padding: elements put around the input: an amount for both sides, an amount or a pair ``(low, high)`` an axis
-            (negative amounts crop), or a name: ``'valid'`` (none), ``'same'`` (ceil(size / stride) outputs, an odd element
-            above, ``'same_lower'``: below), ``'full'`` (every window that touches the input), ``'causal'`` (below only: no
-            output sees a later input). A tuple mixes them, one an axis.
+            (negative amounts crop), or a name: ``'valid'`` (none), ``'same'`` (ceil(size / stride) outputs, an odd
+            element above, ``'same_lower'``: below), ``'full'`` (every window that touches the input), ``'causal'``
+            (below only: no output sees a later input). A tuple mixes them, one an axis.
         dilation: distance between the taps of a window.
         groups: channels are cut into this many groups that do not see each other.
-        padding_mode: what the padding shows: ``'zeros'``, ``'constant'`` (``padding_value``), ``'reflect'``, ``'replicate'`` or
-            ``'circular'``; a tuple gives one an axis.
+        padding_mode: what the padding shows: ``'zeros'``, ``'constant'`` (``padding_value``), ``'reflect'``,
+            ``'replicate'`` or ``'circular'``; a tuple gives one an axis.
         padding_value: the constant of ``'constant'``.
         activation: applied to the result: a name such as ``'relu'``, a module or a callable.
 
@@ -161,8 +161,8 @@ def conv3d(
     """Convolution of volumes or videos; arguments as for :func:`conv2d`.
 
     Shape:
-        input (batch, in_channels, depth, height, width) or without the batch; weight (out_channels, in_channels / groups,
-        \\*kernel); bias (out_channels,); result (batch, out_channels, \\*positions) or without the batch.
+        input (batch, in_channels, depth, height, width) or without the batch; weight (out_channels, in_channels /
+        groups, \\*kernel); bias (out_channels,); result (batch, out_channels, \\*positions) or without the batch.
 
     Example:
         >>> import torch

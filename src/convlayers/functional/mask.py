@@ -1,7 +1,7 @@
 """Samples of different sizes in one batch: which elements are real, and which outputs are.
 
-A mask is True where a sample has data. Each sample is a box within its frame (in one dimension: an interval); holes inside
-the box are missing data, which counts as padding.
+A mask is True where a sample has data. Each sample is a box within its frame (in one dimension: an interval); holes
+inside the box are missing data, which counts as padding.
 """
 
 from __future__ import annotations

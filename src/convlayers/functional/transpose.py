@@ -1,4 +1,4 @@
-"""Transposed convolution in one to three dimensions: torch.nn.functional's functions, with names for the padding and borders."""
+"""Transposed convolution in one to three dimensions: torch.nn.functional's functions, with more borders."""
 
 from __future__ import annotations
 
@@ -117,10 +117,10 @@ def conv_transpose2d(
 
     Args:
         stride: output elements from one input element's copy of the kernel to the next.
-        padding: output elements cut off: an amount for both sides, an amount or a pair ``(low, high)`` an axis (negative
-            amounts go on beyond what the input reaches), or a name: ``'valid'`` or ``'full'`` (nothing is cut), ``'same'``
-            (size * stride outputs, ``'same_lower'``: an odd element is cut below), ``'causal'`` (as many, and no output sees
-            a later input). A tuple mixes them, one an axis.
+        padding: output elements cut off: an amount for both sides, an amount or a pair ``(low, high)`` an axis
+            (negative amounts go on beyond what the input reaches), or a name: ``'valid'`` or ``'full'`` (nothing is
+            cut), ``'same'`` (size * stride outputs, ``'same_lower'``: an odd element is cut below), ``'causal'`` (as
+            many, and no output sees a later input). A tuple mixes them, one an axis.
         output_padding: output elements added above; smaller than stride or dilation.
         groups: channels are cut into this many groups that do not see each other.
         dilation: distance between the taps of the kernel.
@@ -169,8 +169,8 @@ def conv_transpose3d(
     """Transposed convolution of volumes; arguments as for :func:`conv_transpose2d`.
 
     Shape:
-        input (batch, in_channels, depth, height, width) or without the batch; weight (in_channels, out_channels / groups,
-        \\*kernel); bias (out_channels,); result (batch, out_channels, \\*positions) or without the batch.
+        input (batch, in_channels, depth, height, width) or without the batch; weight (in_channels, out_channels /
+        groups, \\*kernel); bias (out_channels,); result (batch, out_channels, \\*positions) or without the batch.
 
     Example:
         >>> import torch

@@ -18,13 +18,13 @@ from convlayers.nn.conv import Conv1d, Conv2d, Conv3d
 _CONV = {1: Conv1d, 2: Conv2d, 3: Conv3d}
 _BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _INSTANCE_NORM = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
-_POOL = {
-    "max": {1: pool.MaxPool1d, 2: pool.MaxPool2d, 3: pool.MaxPool3d},
-    "avg": {1: pool.AvgPool1d, 2: pool.AvgPool2d, 3: pool.AvgPool3d},
+_POOL: dict[str, tuple[type[nn.Module], ...]] = {
+    "max": (pool.MaxPool1d, pool.MaxPool2d, pool.MaxPool3d),
+    "avg": (pool.AvgPool1d, pool.AvgPool2d, pool.AvgPool3d),
 }
-_GLOBAL_POOL = {
-    "global_max": {1: pool_adaptive.GlobalMaxPool1d, 2: pool_adaptive.GlobalMaxPool2d, 3: pool_adaptive.GlobalMaxPool3d},
-    "global_avg": {1: pool_adaptive.GlobalAvgPool1d, 2: pool_adaptive.GlobalAvgPool2d, 3: pool_adaptive.GlobalAvgPool3d},
+_GLOBAL_POOL: dict[str, tuple[type[nn.Module], ...]] = {
+    "global_max": (pool_adaptive.GlobalMaxPool1d, pool_adaptive.GlobalMaxPool2d, pool_adaptive.GlobalMaxPool3d),
+    "global_avg": (pool_adaptive.GlobalAvgPool1d, pool_adaptive.GlobalAvgPool2d, pool_adaptive.GlobalAvgPool3d),
 }
 _NORMS = ("batch", "group", "layer", "instance")
 _POOLS = (*_POOL, *_GLOBAL_POOL)
@@ -51,14 +51,14 @@ def _pool(name: str | nn.Module | None, rank: int, size: IntOrInts) -> nn.Module
     if not isinstance(name, str):
         raise ArgumentTypeError(f"pool must be a name, a module or None; received {type(name).__name__}")
     if name in _POOL:
-        return _POOL[name][rank](size)
+        return _POOL[name][rank - 1](size)
     if name in _GLOBAL_POOL:
-        return _GLOBAL_POOL[name][rank]()
+        return _GLOBAL_POOL[name][rank - 1]()
     raise ArgumentError(f"pool must be one of {', '.join(_POOLS)}, a module or None; received {name!r}")
 
 
 class ConvBlockNd(nn.Module):
-    """The block of any rank: ``conv``, ``norm``, ``activation``, ``pool`` and ``dropout``, those that it was asked for."""
+    """The block of any rank: ``conv``, ``norm``, ``activation``, ``pool``, ``dropout``, those that it was asked for."""
 
     rank: int
 
@@ -152,19 +152,19 @@ class ConvBlock2d(ConvBlockNd):
     """Convolution, normalisation, activation, pooling and dropout of images, in this order, as one trainable layer.
 
     Shape:
-        input (batch, in_channels, height, width) or (in_channels, height, width) -> (batch, out_channels, rows, columns)
-        or without the batch.
+        input (batch, in_channels, height, width) or (in_channels, height, width) -> (batch, out_channels, rows,
+        columns) or without the batch.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, padding_mode, device, dtype,
-            padding_value, weight_init, bias_init: of the convolution, as for :class:`Conv2d`; ``padding`` is ``'same'``.
+            padding_value, weight_init, bias_init: as for :class:`Conv2d`, but that ``padding`` is ``'same'``.
         bias: whether the convolution has one; None: where there is no normalisation.
         norm: ``'batch'`` (Ioffe 2015), ``'group'`` (Wu 2018: 32 groups, or the largest power of two that divides the
             channels), ``'layer'`` (one group: all channels and positions of a sample), ``'instance'`` (Ulyanov 2016), a
             module, or None.
         activation: a name such as ``'relu'``, a module, a callable, or None.
-        pool: ``'max'`` or ``'avg'`` over windows of ``pool_size``, ``'global_max'`` or ``'global_avg'`` over everything, a
-            module, or None.
+        pool: ``'max'`` or ``'avg'`` over windows of ``pool_size``, ``'global_max'`` or ``'global_avg'`` over
+            everything, a module, or None.
         pool_size: elements of a pooling window along each axis, and their distance.
         dropout: the share of elements that are set to 0 in training.
 

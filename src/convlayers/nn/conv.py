@@ -57,7 +57,7 @@ class ConvNd(Extras):
             "zeros",
             device,
             dtype,
-        )  # type: ignore[call-arg]
+        )
         self._set_extras(padding, padding_mode, padding_value, activation, weight_init, bias_init)
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -133,25 +133,26 @@ class Conv2d(ConvNd, nn.Conv2d):
     """Convolution of images: torch.nn.Conv2d, with every border, an activation and initialisers.
 
     Shape:
-        input (batch, in_channels, height, width) or (in_channels, height, width) -> (batch, out_channels, rows, columns)
-        or without the batch, in the input's layout (contiguous or channels last).
+        input (batch, in_channels, height, width) or (in_channels, height, width) -> (batch, out_channels, rows,
+        columns) or without the batch, in the input's layout (contiguous or channels last).
 
     Args:
         in_channels, out_channels: channels of the input and of the result.
         kernel_size: taps along each axis; one integer for all, or one each.
         stride: elements from one window to the next.
         padding: elements put around the input: an amount, an amount or a pair ``(low, high)`` an axis (negative amounts
-            crop), ``'valid'``, ``'same'``, ``'same_lower'``, ``'full'``, ``'causal'``, or a tuple that mixes them, one an axis;
-            see :func:`convlayers.functional.conv2d`.
+            crop), ``'valid'``, ``'same'``, ``'same_lower'``, ``'full'``, ``'causal'``, or a tuple that mixes them, one
+            an axis; see :func:`convlayers.functional.conv2d`.
         dilation: distance between the taps of a window.
         groups: channels are cut into this many groups that do not see each other.
         bias: whether to add a learned constant to each output channel.
-        padding_mode: ``'zeros'``, ``'constant'``, ``'reflect'``, ``'replicate'`` or ``'circular'``; a tuple gives one an axis.
+        padding_mode: ``'zeros'``, ``'constant'``, ``'reflect'``, ``'replicate'`` or ``'circular'``; a tuple gives one
+            an axis.
         device, dtype: of the parameters.
         padding_value: the constant of ``'constant'``.
         activation: applied to the result: a name such as ``'relu'``, a module or a callable.
-        weight_init, bias_init: a name such as ``'he_normal'``, a number or a callable; see :mod:`convlayers.init`. Without
-            one, torch's default.
+        weight_init, bias_init: a name such as ``'he_normal'``, a number or a callable; see :mod:`convlayers.init`.
+            Without one, torch's default.
 
     Raises:
         ValueError: for amounts out of range, groups that do not divide the channels, unknown names.
@@ -163,7 +164,7 @@ class Conv2d(ConvNd, nn.Conv2d):
         torch.Size([1, 10, 32, 32])
         >>> sum(p.numel() for p in layer.parameters())
         760
-        >>> Conv2d(3, 8, 3, stride=2, padding="same", padding_mode="reflect", activation="relu", weight_init="he_normal")
+        >>> Conv2d(3, 8, 3, 2, padding="same", padding_mode="reflect", activation="relu", weight_init="he_normal")
         Conv2d(3, 8, kernel_size=(3, 3), stride=(2, 2), padding=same, padding_mode=reflect, activation=relu)
 
     Source:

@@ -66,8 +66,8 @@ class DepthwiseConv1d(DepthwiseConvNd, Conv1d):
     """Depthwise convolution of signals; arguments as for :class:`DepthwiseConv2d`.
 
     Shape:
-        input (batch, channels, length) or (channels, length) -> (batch, channels * multiplier, positions) or without the
-        batch.
+        input (batch, channels, length) or (channels, length) -> (batch, channels * multiplier, positions) or without
+        the batch.
 
     Example:
         >>> DepthwiseConv1d(4, 3, padding="causal")(torch.zeros(1, 4, 10)).shape
@@ -81,8 +81,8 @@ class DepthwiseConv2d(DepthwiseConvNd, Conv2d):
     It is :class:`Conv2d` with ``groups=in_channels`` and has its ``state_dict``.
 
     Shape:
-        input (batch, channels, height, width) or (channels, height, width) -> (batch, channels * multiplier, rows, columns)
-        or without the batch; outputs c * multiplier to (c + 1) * multiplier - 1 come from channel c.
+        input (batch, channels, height, width) or (channels, height, width) -> (batch, channels * multiplier, rows,
+        columns) or without the batch; outputs c * multiplier to (c + 1) * multiplier - 1 come from channel c.
 
     Args:
         in_channels: channels of the input.
@@ -108,8 +108,8 @@ class DepthwiseConv3d(DepthwiseConvNd, Conv3d):
     """Depthwise convolution of volumes or videos; arguments as for :class:`DepthwiseConv2d`.
 
     Shape:
-        input (batch, channels, depth, height, width) or without the batch -> (batch, channels * multiplier, \\*positions)
-        or without the batch.
+        input (batch, channels, depth, height, width) or without the batch -> (batch, channels * multiplier,
+        \\*positions) or without the batch.
 
     Example:
         >>> DepthwiseConv3d(2, 3, padding=1)(torch.zeros(1, 2, 4, 8, 8)).shape

@@ -1,8 +1,8 @@
-"""What our convolution layers have beyond torch.nn's: wider padding, an activation, initialisers. Shared by all of them."""
+"""What our convolution layers have beyond torch.nn's, shared: wider padding, an activation, initialisers."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,10 @@ class Extras(_ConvNd):
     activation: Any
     weight_init: init.Initialiser = None
     bias_init: init.Initialiser = None
+
+    if TYPE_CHECKING:  # torch's class comes between this one and its base, with a signature of its own.
+
+        def __init__(self, *args: Any) -> None: ...
 
     def _set_extras(
         self,

@@ -103,12 +103,12 @@ class GatedConv1d(GatedConvNd):
 class GatedConv2d(GatedConvNd):
     """Gated convolution of images: activation(features) * gate(gates), both convolutions of the same input.
 
-    Without an activation it is the gated linear unit (Dauphin 2017); with ``activation='tanh'`` the gated unit of PixelCNN
-    and WaveNet (van den Oord 2016).
+    Without an activation it is the gated linear unit (Dauphin 2017); with ``activation='tanh'`` the gated unit of
+    PixelCNN and WaveNet (van den Oord 2016).
 
     Shape:
-        input (batch, in_channels, height, width) or (in_channels, height, width) -> (batch, out_channels, rows, columns)
-        or without the batch.
+        input (batch, in_channels, height, width) or (in_channels, height, width) -> (batch, out_channels, rows,
+        columns) or without the batch.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype,
@@ -126,8 +126,10 @@ class GatedConv2d(GatedConvNd):
         torch.Size([1, 8, 16, 16])
 
     Source:
-        Dauphin, Fan, Auli, Grangier: Language modeling with gated convolutional networks, 2017, arXiv 1612.08083, section
-        2; van den Oord et al.: Conditional image generation with PixelCNN decoders, 2016, arXiv 1606.05328, section 2.1.
+        Dauphin, Fan, Auli, Grangier: Language modeling with gated convolutional networks, 2017, arXiv 1612.08083,
+            section
+        2; van den Oord et al.: Conditional image generation with PixelCNN decoders, 2016, arXiv 1606.05328, section
+        2.1.
     """
 
     _conv = Conv2d

@@ -50,7 +50,7 @@ class LazyConvNd(_Lazy):
     ) -> None:
         check_channels(groups, out_channels=out_channels)
         kernel = geometry.integers("kernel_size", kernel_size, self.rank, least=1)
-        super().__init__(out_channels, kernel, stride, 0, dilation, groups, bias, "zeros", device, dtype)  # type: ignore[call-arg, arg-type]
+        super().__init__(out_channels, kernel, stride, 0, dilation, groups, bias, "zeros", device, dtype)
         self._set_extras(padding, padding_mode, padding_value, activation, weight_init, bias_init)
 
 
@@ -80,7 +80,7 @@ class LazyConvTransposeNd(_Lazy):
         kernel = geometry.integers("kernel_size", kernel_size, self.rank, least=1)
         super().__init__(
             out_channels, kernel, stride, 0, output_padding, groups, bias, dilation, "zeros", device, dtype
-        )  # type: ignore[call-arg, arg-type]
+        )
         self._set_extras(padding, padding_mode, padding_value, activation, weight_init, bias_init)
 
 
@@ -93,7 +93,7 @@ class LazyConv1d(LazyConvNd, nn.LazyConv1d, Conv1d):  # type: ignore[misc]
         (torch.Size([1, 4, 10]), Conv1d(2, 4, kernel_size=(3,), stride=(1,), padding=causal))
     """
 
-    cls_to_become = Conv1d  # type: ignore[assignment]
+    cls_to_become = Conv1d
 
 
 class LazyConv2d(LazyConvNd, nn.LazyConv2d, Conv2d):  # type: ignore[misc]
@@ -105,7 +105,7 @@ class LazyConv2d(LazyConvNd, nn.LazyConv2d, Conv2d):  # type: ignore[misc]
         (torch.Size([1, 10, 32, 32]), 3)
     """
 
-    cls_to_become = Conv2d  # type: ignore[assignment]
+    cls_to_become = Conv2d
 
 
 class LazyConv3d(LazyConvNd, nn.LazyConv3d, Conv3d):  # type: ignore[misc]
@@ -116,7 +116,7 @@ class LazyConv3d(LazyConvNd, nn.LazyConv3d, Conv3d):  # type: ignore[misc]
         torch.Size([1, 4, 6, 6, 6])
     """
 
-    cls_to_become = Conv3d  # type: ignore[assignment]
+    cls_to_become = Conv3d
 
 
 class LazyConvTranspose1d(LazyConvTransposeNd, nn.LazyConvTranspose1d, ConvTranspose1d):  # type: ignore[misc]
@@ -127,7 +127,7 @@ class LazyConvTranspose1d(LazyConvTransposeNd, nn.LazyConvTranspose1d, ConvTrans
         torch.Size([1, 4, 10])
     """
 
-    cls_to_become = ConvTranspose1d  # type: ignore[assignment]
+    cls_to_become = ConvTranspose1d
 
 
 class LazyConvTranspose2d(LazyConvTransposeNd, nn.LazyConvTranspose2d, ConvTranspose2d):  # type: ignore[misc]
@@ -138,7 +138,7 @@ class LazyConvTranspose2d(LazyConvTransposeNd, nn.LazyConvTranspose2d, ConvTrans
         torch.Size([1, 4, 10, 10])
     """
 
-    cls_to_become = ConvTranspose2d  # type: ignore[assignment]
+    cls_to_become = ConvTranspose2d
 
 
 class LazyConvTranspose3d(LazyConvTransposeNd, nn.LazyConvTranspose3d, ConvTranspose3d):  # type: ignore[misc]
@@ -149,4 +149,4 @@ class LazyConvTranspose3d(LazyConvTransposeNd, nn.LazyConvTranspose3d, ConvTrans
         torch.Size([1, 4, 10, 10, 10])
     """
 
-    cls_to_become = ConvTranspose3d  # type: ignore[assignment]
+    cls_to_become = ConvTranspose3d

@@ -88,8 +88,8 @@ class LocallyConnectedNd(nn.Module):
         x, unbatched = batched(input, self.rank)
         if tuple(x.shape[1:]) != (self.in_channels, *self.input_size):
             raise ArgumentError(
-                f"input must have {self.in_channels} channels and the spatial size {self.input_size} that the layer was "
-                f"built for; received shape {tuple(input.shape)}"
+                f"input must have {self.in_channels} channels and the spatial size {self.input_size} that the layer "
+                f"was built for; received shape {tuple(input.shape)}"
             )
         at = self._windows()
         high = tuple(
@@ -141,9 +141,9 @@ class LocallyConnected2d(LocallyConnectedNd):
     """A locally connected layer for images: a convolution whose weights are not shared between positions.
 
     Shape:
-        input (batch, in_channels, height, width) or (in_channels, height, width) -> (batch, out_channels, rows, columns)
-        or without the batch; weight (rows, columns, out_channels, in_channels, \\*kernel); bias (out_channels, rows,
-        columns).
+        input (batch, in_channels, height, width) or (in_channels, height, width) -> (batch, out_channels, rows,
+        columns) or without the batch; weight (rows, columns, out_channels, in_channels, \\*kernel); bias (out_channels,
+        rows, columns).
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, bias, padding_mode, device, dtype,

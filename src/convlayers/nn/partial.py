@@ -141,12 +141,12 @@ class PartialConv1d(PartialConvNd, Conv1d):
 class PartialConv2d(PartialConvNd, Conv2d):
     """Partial convolution of images: holes do not count, and windows with holes are scaled up for what is missing.
 
-    For a window of which n of N elements are there: weight * (input there) * N / n + bias; 0 where n = 0. Elements beyond
-    a border of zeros are missing as well. The state_dict is that of :class:`Conv2d`.
+    For a window of which n of N elements are there: weight * (input there) * N / n + bias; 0 where n = 0. Elements
+    beyond a border of zeros are missing as well. The state_dict is that of :class:`Conv2d`.
 
     Shape:
-        input (batch, in_channels, height, width) or (in_channels, height, width) -> (batch, out_channels, rows, columns)
-        or without the batch; given a mask, the pair of this and the output's mask.
+        input (batch, in_channels, height, width) or (in_channels, height, width) -> (batch, out_channels, rows,
+        columns) or without the batch; given a mask, the pair of this and the output's mask.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype,

@@ -97,8 +97,8 @@ class SeparableConv2d(SeparableConvNd):
     With k x k taps it has about k * k times fewer parameters and products than the dense layer.
 
     Shape:
-        input (batch, in_channels, height, width) or (in_channels, height, width) -> (batch, out_channels, rows, columns)
-        or without the batch.
+        input (batch, in_channels, height, width) or (in_channels, height, width) -> (batch, out_channels, rows,
+        columns) or without the batch.
 
     Args:
         in_channels, out_channels: channels of the input and of the result.

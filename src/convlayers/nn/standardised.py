@@ -87,8 +87,8 @@ class StandardizedConv2d(StandardizedConvNd, Conv2d):
     The state_dict is that of :class:`Conv2d`; the filters are standardised on their way into the convolution.
 
     Shape:
-        input (batch, in_channels, height, width) or (in_channels, height, width) -> (batch, out_channels, rows, columns)
-        or without the batch.
+        input (batch, in_channels, height, width) or (in_channels, height, width) -> (batch, out_channels, rows,
+        columns) or without the batch.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype,

@@ -58,7 +58,7 @@ class ConvTransposeNd(Extras):
             "zeros",
             device,
             dtype,
-        )  # type: ignore[call-arg, arg-type]
+        )
         self._set_extras(padding, padding_mode, padding_value, activation, weight_init, bias_init)
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
@@ -95,7 +95,7 @@ class ConvTransposeNd(Extras):
         wanted = wanted[-self.rank :]
         size = tuple(input.shape[before:])
         geometry_of = (self.kernel_size, self.stride, self.dilation)
-        low, high = geometry.resolve_padding(self.padding, size, *geometry_of, transposed=True)  # type: ignore[arg-type]
+        low, high = geometry.resolve_padding(self.padding, size, *geometry_of, transposed=True)
         least = tuple(
             geometry.transposed_output_size(n, k, s, lo, hi, d)
             for n, k, s, d, lo, hi in zip(size, *geometry_of, low, high, strict=True)
@@ -127,19 +127,19 @@ class ConvTranspose1d(ConvTransposeNd, nn.ConvTranspose1d):
 
 
 class ConvTranspose2d(ConvTransposeNd, nn.ConvTranspose2d):
-    """Transposed convolution of images: torch.nn.ConvTranspose2d, with names for the padding, borders and an activation.
+    """Transposed convolution of images: torch.nn.ConvTranspose2d, with padding by name, borders and an activation.
 
     Shape:
-        input (batch, in_channels, height, width) or (in_channels, height, width) -> (batch, out_channels, rows, columns)
-        or without the batch, in the input's layout.
+        input (batch, in_channels, height, width) or (in_channels, height, width) -> (batch, out_channels, rows,
+        columns) or without the batch, in the input's layout.
 
     Args:
         in_channels, out_channels: channels of the input and of the result.
         kernel_size: taps along each axis; one integer for all, or one each.
         stride: output elements from one input element's copy of the kernel to the next.
-        padding: output elements cut off: an amount, an amount or a pair ``(low, high)`` an axis (negative: the output goes
-            on), ``'valid'``, ``'same'`` (size * stride outputs), ``'same_lower'``, ``'full'``, ``'causal'``, or a tuple that mixes
-            them; see :func:`convlayers.functional.conv_transpose2d`.
+        padding: output elements cut off: an amount, an amount or a pair ``(low, high)`` an axis (negative: the output
+            goes on), ``'valid'``, ``'same'`` (size * stride outputs), ``'same_lower'``, ``'full'``, ``'causal'``, or a
+            tuple that mixes them; see :func:`convlayers.functional.conv_transpose2d`.
         output_padding: output elements added above; smaller than stride or dilation.
         groups: channels are cut into this many groups that do not see each other.
         bias: whether to add a learned constant to each output channel.

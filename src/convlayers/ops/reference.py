@@ -1,8 +1,8 @@
 """The slow definitions of convolution and its transpose, in float64 and plain torch: the oracle of the tests.
 
-For every tap of the kernel, written out: which input element does each output element see, along each axis? The sum of the
-products is the result. Nothing here shares code with the kernels or with torch's convolutions; autograd through it gives
-the gradients of reference.
+For every tap of the kernel, written out: which input element does each output element see, along each axis? The sum of
+the products is the result. Nothing here shares code with the kernels or with torch's convolutions; autograd through it
+gives the gradients of reference.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def convolution(
     border: Sequence[int],
     value: Sequence[float],
 ) -> Tensor:
-    """What ``ops.convolution.convolution`` computes, of the same arguments, in float64 (complex128 for complex tensors).
+    """What ``ops.convolution.convolution`` computes, of the same arguments, in float64 (complex128 where complex).
 
     Example:
         >>> from convlayers.ops.borders import CIRCULAR
@@ -57,7 +57,9 @@ def convolution(
             unread.append(nothing)
         for axis, nothing in enumerate(unread):  # Between two of the inputs that a stride spreads out there is nothing.
             seen = _put(seen, axis + 2, nothing, 0.0)
-        filters = w[(slice(None), slice(None), *tap)]
+        filters = w
+        for k in tap:
+            filters = filters.select(2, k)
         parts = zip(filters.chunk(groups), seen.chunk(groups, 1), strict=True)
         output = output + torch.cat([torch.einsum("oc,bc...->bo...", f, part) for f, part in parts], 1)
     return output if bias is None else output + bias.to(dtype).view(-1, *[1] * len(tap))
