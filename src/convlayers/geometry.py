@@ -419,7 +419,7 @@ def _check_border(mode: str, size: int, low: int, high: int) -> None:
 def check_extents(size: int, kernel: int, stride: int, low: int, high: int, dilation: int) -> None:
     """Refuses an axis whose coordinates would not fit 64 bits."""
     extent = size + abs(low) + abs(high) + dilation * kernel + stride
-    if type(extent) is int and extent > LIMIT and not torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling() and type(extent) is int and extent > LIMIT:
         raise ArgumentError(
             f"sizes must fit 64 bits; received an axis of {size} with kernel_size {kernel}, stride {stride}, dilation "
             f"{dilation} and padding {low} + {high}"
@@ -429,7 +429,7 @@ def check_extents(size: int, kernel: int, stride: int, low: int, high: int, dila
 def check_elements(*sizes: int) -> None:
     """Refuses a tensor with more elements than 64 bits can count."""
     count = math.prod(sizes)
-    if type(count) is int and count > LIMIT and not torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling() and type(count) is int and count > LIMIT:
         raise ArgumentError(f"the result must have at most 2**63 - 1 elements; it would have shape {sizes}")
 
 
