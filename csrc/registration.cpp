@@ -38,11 +38,11 @@ STABLE_TORCH_LIBRARY(convlayers, m) {
       "SymInt[] dilation, bool count_include_pad, SymInt divisor) -> Tensor");
   m.def(
       "avg_pool_input_grad(Tensor grad, SymInt[] input_size, SymInt[] kernel, SymInt[] stride, SymInt[] low, "
-      "SymInt[] high, SymInt[] dilation, bool count_include_pad, SymInt divisor) -> Tensor");
+      "SymInt[] high, SymInt[] dilation, bool count_include_pad, SymInt divisor, bool channels_last) -> Tensor");
   m.def(
       "fractional_max_pool(Tensor input, Tensor samples, SymInt[] output_size, SymInt[] kernel) -> (Tensor, Tensor)");
   m.def("max_unpool(Tensor input, Tensor indices, SymInt[] output_size) -> Tensor");
-  m.def("pool_scatter(Tensor source, Tensor indices, SymInt[] output_size) -> Tensor");
+  m.def("pool_scatter(Tensor source, Tensor indices, SymInt[] output_size, bool channels_last) -> Tensor");
   m.def("pool_gather(Tensor source, Tensor indices) -> Tensor");
 }
 

@@ -84,7 +84,7 @@ def test_refused(kind: type[Exception], message: str, call) -> None:
 
 SAMPLES = [
     ("must have shape", torch.zeros(1, 2, 1)),
-    ("must have shape", torch.zeros(2, 2, 2)),
+    ("must have shape", torch.zeros(0, 2, 2)),
     ("must have the input's dtype", torch.zeros(1, 2, 2, dtype=torch.float64)),
     (r"must lie in \[0, 1\)", torch.full((1, 2, 2), 1.0)),
     (r"must lie in \[0, 1\)", torch.full((1, 2, 2), -0.1)),

@@ -41,9 +41,9 @@ def test_opcheck(rank: int, channels_last: bool) -> None:
     opcheck(OPS.max_pool_with_indices.default, (x, output, [], [], [], []))
     for averaged in ([kernel, stride, low, low, dilation, True, 0], [[], [], [], [], [], False, 0]):
         opcheck(OPS.avg_pool.default, (x, output, *averaged))
-        opcheck(OPS.avg_pool_input_grad.default, (y, size, *averaged))
+        opcheck(OPS.avg_pool_input_grad.default, (y, size, *averaged, channels_last))
     _, indices = OPS.max_pool_with_indices(x, output, kernel, stride, low, dilation)
-    opcheck(OPS.pool_scatter.default, (y, indices, size))
+    opcheck(OPS.pool_scatter.default, (y, indices, size, channels_last))
     opcheck(OPS.pool_gather.default, (x, indices))
     _, indices = OPS.max_pool_with_indices(x, output, [], [], [], [])
     if rank > 1:
@@ -145,14 +145,14 @@ BARE = [
     lambda: OPS.max_pool(torch.zeros(1, 1, 4), [2], [2**62], [2], [0], [2**62]),
     lambda: OPS.max_pool(torch.zeros(1, 1, 4, 4), [2**40, 2**40], [], [], [], []),
     lambda: OPS.avg_pool(torch.zeros(1, 1, 4), [2], [2], [2], [0], [], [1], True, 0),
-    lambda: OPS.avg_pool_input_grad(torch.zeros(1, 1, 4), [2**62], [2], [2], [0], [0], [1], True, 0),
+    lambda: OPS.avg_pool_input_grad(torch.zeros(1, 1, 4), [2**62], [2], [2], [0], [0], [1], True, 0, False),
     lambda: OPS.max_unpool(torch.zeros(1, 1, 2), torch.zeros(1, 1, 3).long(), [4]),
     lambda: OPS.max_unpool(torch.zeros(1, 1, 2), torch.full((1, 1, 2), 4), [4]),
     lambda: OPS.max_unpool(torch.zeros(1, 1, 2), torch.zeros(1, 1, 2).int(), [4]),
     lambda: OPS.max_unpool(torch.zeros(1, 1, 2), torch.zeros(1, 1, 2).long(), [0]),
     lambda: OPS.pool_gather(torch.zeros(1, 1, 2), torch.full((1, 1, 2), 2)),
     lambda: OPS.pool_gather(torch.zeros(1, 1, 2), torch.zeros(2, 1, 2).long()),
-    lambda: OPS.pool_scatter(torch.zeros(1, 1, 2), torch.full((1, 1, 2), -2), [4]),
+    lambda: OPS.pool_scatter(torch.zeros(1, 1, 2), torch.full((1, 1, 2), -2), [4], True),
     lambda: OPS.fractional_max_pool(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 2), [4, 4], [2, 2]),
     lambda: OPS.fractional_max_pool(torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 2), [2, 2], [2, 2]),
     lambda: OPS.fractional_max_pool(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 3), [2, 2], [2, 2]),

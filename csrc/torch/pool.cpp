@@ -128,7 +128,7 @@ std::optional<Tensor> max_pool_into(PoolProblem& p, Result& result, const Tensor
   STD_TORCH_CHECK(elements(1, 1, spatial(input)) <= INT32_MAX, "convlayers: a plane must have less than 2**31 elements");
   std::optional<Tensor> indices;
   if (with_indices) {
-    indices = new_in_layout(input, input.size(0), input.size(1), output_size, ScalarType::Long);
+    indices = new_in_layout(input, is_channels_last(input), input.size(0), input.size(1), output_size, ScalarType::Long);
     Planes planes(*indices);
     p.index = planes.mutable_data<int64_t>();
     p.index_strides = planes.strides();
@@ -141,9 +141,9 @@ using IndexedFunction = bool (*)(const IndexedProblem&, int64_t);
 
 // Puts or takes elements by index; `indices` has the shape of the planes that they stand for.
 Tensor indexed(IndexedFunction function, const Tensor& source, const Tensor& indices, const Ints& output_size,
-               int64_t plane, const Tensor& like) {
+               int64_t plane, bool channels_last) {
   elements(source.size(0), source.size(1), output_size);
-  Tensor result = new_in_layout(like, source.size(0), source.size(1), output_size, ScalarType::Float);
+  Tensor result = new_in_layout(source, channels_last, source.size(0), source.size(1), output_size, ScalarType::Float);
   if (result.numel() == 0 && indices.numel() == 0) return result;
   Planes to(result);
   const Planes from(source), at(indices);
@@ -221,13 +221,13 @@ Tensor avg_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride,
 }
 
 Tensor avg_pool_input_grad(const Tensor& grad, Ints input_size, Ints kernel, Ints stride, Ints low, Ints high,
-                           Ints dilation, bool count_include_pad, int64_t divisor) {
+                           Ints dilation, bool count_include_pad, int64_t divisor, bool channels_last) {
   check_image(grad, input_size.size(), "grad");
   elements(grad.size(0), grad.size(1), input_size);
   PoolProblem p{};
   p.divisor = divisor;
   set_windows(p, input_size, spatial(grad), {kernel, stride, low, high, dilation, count_include_pad});
-  Result result(grad, grad.size(0), grad.size(1), input_size);
+  Result result(grad, channels_last, grad.size(0), grad.size(1), input_size);
   pool(kernels().avg_pool_adjoint, p, grad, result);
   return result.deliver();
 }
@@ -262,8 +262,9 @@ std::tuple<Tensor, Tensor> fractional_max_pool(const Tensor& input, const Tensor
                         p.output[a] <= p.input[a] - p.kernel[a] + 1,
                     "convlayers: output_size + kernel - 1 must not exceed the input");
   }
-  Tensor output = new_in_layout(input, batch, channels, output_size, ScalarType::Float);
-  Tensor indices = new_in_layout(input, batch, channels, output_size, ScalarType::Long);
+  const bool last = is_channels_last(input);
+  Tensor output = new_in_layout(input, last, batch, channels, output_size, ScalarType::Float);
+  Tensor indices = new_in_layout(input, last, batch, channels, output_size, ScalarType::Long);
   if (output.numel() == 0) return {output, indices};
   const Planes from(input);
   Planes to(output), at(indices);
@@ -287,19 +288,19 @@ Tensor max_unpool(const Tensor& input, const Tensor& indices, Ints output_size) 
   check_pair(input, indices, true);
   check_image(input, output_size.size(), "input");
   elements(1, 1, output_size);
-  return indexed(unpool, input, indices, output_size, plane_of(output_size), input);
+  return indexed(unpool, input, indices, output_size, plane_of(output_size), is_channels_last(input));
 }
 
-Tensor pool_scatter(const Tensor& source, const Tensor& indices, Ints output_size) {
+Tensor pool_scatter(const Tensor& source, const Tensor& indices, Ints output_size, bool channels_last) {
   check_pair(source, indices, true);
   check_image(source, output_size.size(), "source");
   elements(1, 1, output_size);
-  return indexed(scatter, source, indices, output_size, plane_of(output_size), indices);
+  return indexed(scatter, source, indices, output_size, plane_of(output_size), channels_last);
 }
 
 Tensor pool_gather(const Tensor& source, const Tensor& indices) {
   check_pair(source, indices, false);
-  return indexed(gather, source, indices, spatial(indices), plane_of(spatial(source)), indices);
+  return indexed(gather, source, indices, spatial(indices), plane_of(spatial(source)), is_channels_last(indices));
 }
 
 }  // namespace convlayers

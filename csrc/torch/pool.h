@@ -1,4 +1,5 @@
-// The pooling operators. Formulas: src/convlayers/ops/pool.py. Empty window lists mean adaptive windows.
+// The pooling operators. Formulas: src/convlayers/ops/pool.py. Empty window lists mean adaptive windows. Gradients say
+// which layout they are wanted in: a result of one pixel does not show that of its input.
 #pragma once
 
 #include <tuple>
@@ -14,12 +15,12 @@ std::tuple<Tensor, Tensor> max_pool_with_indices(const Tensor& input, Ints outpu
 Tensor avg_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride, Ints low, Ints high, Ints dilation,
                 bool count_include_pad, int64_t divisor);
 Tensor avg_pool_input_grad(const Tensor& grad, Ints input_size, Ints kernel, Ints stride, Ints low, Ints high,
-                           Ints dilation, bool count_include_pad, int64_t divisor);
+                           Ints dilation, bool count_include_pad, int64_t divisor, bool channels_last);
 
 std::tuple<Tensor, Tensor> fractional_max_pool(const Tensor& input, const Tensor& samples, Ints output_size, Ints kernel);
 
 Tensor max_unpool(const Tensor& input, const Tensor& indices, Ints output_size);
-Tensor pool_scatter(const Tensor& source, const Tensor& indices, Ints output_size);
+Tensor pool_scatter(const Tensor& source, const Tensor& indices, Ints output_size, bool channels_last);
 Tensor pool_gather(const Tensor& source, const Tensor& indices);
 
 }  // namespace convlayers

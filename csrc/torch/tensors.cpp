@@ -84,9 +84,10 @@ Source::Source(const Tensor& t) : holder_(t) {
   data_ = static_cast<const float*>(holder_.const_data_ptr());
 }
 
-Tensor new_in_layout(const Tensor& like, int64_t batch, int64_t channels, const Ints& spatial, ScalarType dtype) {
+Tensor new_in_layout(const Tensor& like, bool channels_last, int64_t batch, int64_t channels, const Ints& spatial,
+                     ScalarType dtype) {
   Ints size{batch};
-  if (!is_channels_last(like)) {
+  if (!channels_last) {
     size.push_back(channels);
     size.insert(size.end(), spatial.begin(), spatial.end());
     return torch::stable::new_empty(like, size, dtype);
@@ -98,11 +99,11 @@ Tensor new_in_layout(const Tensor& like, int64_t batch, int64_t channels, const 
   return permute(torch::stable::new_empty(like, size, dtype), order);
 }
 
-Result::Result(const Tensor& like, int64_t batch, int64_t channels, const Ints& spatial)
-    : tensor_(new_in_layout(like, batch, channels, spatial, ScalarType::Float)),
+Result::Result(const Tensor& like, bool channels_last, int64_t batch, int64_t channels, const Ints& spatial)
+    : tensor_(new_in_layout(like, channels_last, batch, channels, spatial, ScalarType::Float)),
       strides_(dense_strides(channels, spatial)), batch_(batch), channels_(channels), pixels_(product(spatial)) {
   count_ = batch_ * channels_ * pixels_;
-  if (!is_channels_last(like) && channels_ > 1 && pixels_ > 1 && count_ > 0) staging_ = workspace(like, count_);
+  if (!channels_last && channels_ > 1 && pixels_ > 1 && count_ > 0) staging_ = workspace(like, count_);
   data_ = static_cast<float*>((staging_ ? *staging_ : tensor_).data_ptr());
 }
 

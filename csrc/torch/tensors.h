@@ -46,8 +46,9 @@ Tensor workspace(const Tensor& like, int64_t floats);
 // Whether a tensor that is not contiguous is dense in channels-last order: then results are, too.
 bool is_channels_last(const Tensor& t);
 
-// Memory (batch, channels, *spatial) in the layout that `like` has.
-Tensor new_in_layout(const Tensor& like, int64_t batch, int64_t channels, const Ints& spatial, ScalarType dtype);
+// Memory (batch, channels, *spatial), channels last or contiguous.
+Tensor new_in_layout(const Tensor& like, bool channels_last, int64_t batch, int64_t channels, const Ints& spatial,
+                     ScalarType dtype);
 
 // (batch, channels, *spatial), readable with a channel stride of 1; a copy where it was not.
 class Source {
@@ -62,10 +63,13 @@ class Source {
   Strides strides_;
 };
 
-// A result (batch, channels, *spatial), written channels last and delivered in the layout that `like` has.
+// A result (batch, channels, *spatial), written channels last and delivered in the layout that `like` has, or the one
+// asked for.
 class Result {
  public:
-  Result(const Tensor& like, int64_t batch, int64_t channels, const Ints& spatial);
+  Result(const Tensor& like, int64_t batch, int64_t channels, const Ints& spatial)
+      : Result(like, is_channels_last(like), batch, channels, spatial) {}
+  Result(const Tensor& like, bool channels_last, int64_t batch, int64_t channels, const Ints& spatial);
   float* data() const { return data_; }
   const Strides& strides() const { return strides_; }
   bool empty() const { return count_ == 0; }

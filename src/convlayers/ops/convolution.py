@@ -22,6 +22,7 @@ from torch.utils.flop_counter import register_flop_formula
 from convlayers.activations import CODES, IDENTITY, Activation
 from convlayers.ops import library, select  # noqa: F401  (library registers the operators)
 from convlayers.ops.borders import CONSTANT, extend
+from convlayers.ops.layout import is_channels_last, new_in_layout
 
 _op = torch.ops.convlayers.convolution.default
 _input_grad = torch.ops.convlayers.convolution_input_grad.default
@@ -144,15 +145,7 @@ def _torch(
 
 def _like(source: Tensor, channels: Any, spatial: Any) -> Tensor:
     """An empty result in the layout of its source: channels last where the source is, contiguous elsewhere."""
-    shape = (source.shape[0], channels, *spatial)
-    if _is_channels_last(source):
-        last = source.new_empty((shape[0], *shape[2:], channels))
-        return last.movedim(-1, 1)
-    return source.new_empty(shape)
-
-
-def _is_channels_last(t: Tensor) -> bool:
-    return not t.is_contiguous() and t.movedim(1, -1).is_contiguous()
+    return new_in_layout(source, is_channels_last(source), (source.shape[0], channels, *spatial))
 
 
 @torch.library.register_fake("convlayers::convolution")

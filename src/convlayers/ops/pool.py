@@ -23,7 +23,7 @@ from torch import Tensor
 
 from convlayers.errors import ArgumentError
 from convlayers.ops import pool_torch, select
-from convlayers.ops.convolution import _like
+from convlayers.ops.layout import is_channels_last, new_in_layout
 from convlayers.ops.windows import Ints, Windows
 
 _max = torch.ops.convlayers.max_pool.default
@@ -130,62 +130,61 @@ def readable(values: Tensor) -> bool:
 # --- fakes: shapes and layouts ----------------------------------------------------------------------------------------
 
 
-def _indices_like(output: Tensor) -> Tensor:
-    return torch.empty_like(output, dtype=torch.int64)
-
-
-def _like_indices(indices: Tensor, source: Tensor, spatial: Any) -> Tensor:
-    """Values in the layout of the indices: that of the pooling's input, whatever layout a gradient came in."""
-    return torch.empty_like(_like(indices, indices.shape[1], spatial), dtype=source.dtype)
+def _like(source: Tensor, spatial: Any, dtype: torch.dtype | None = None) -> Tensor:
+    return new_in_layout(source, is_channels_last(source), (*source.shape[:2], *spatial), dtype)
 
 
 @torch.library.register_fake("convlayers::max_pool")
 def _(input, output_size, kernel, stride, low, dilation):
-    return _like(input, input.shape[1], output_size)
+    return _like(input, output_size)
 
 
 @torch.library.register_fake("convlayers::max_pool_with_indices")
 def _(input, output_size, kernel, stride, low, dilation):
-    output = _like(input, input.shape[1], output_size)
-    return output, _indices_like(output)
+    return _like(input, output_size), _like(input, output_size, torch.int64)
 
 
 @torch.library.register_fake("convlayers::fractional_max_pool")
 def _(input, samples, output_size, kernel):
-    output = _like(input, input.shape[1], output_size)
-    return output, _indices_like(output)
+    return _like(input, output_size), _like(input, output_size, torch.int64)
 
 
 @torch.library.register_fake("convlayers::avg_pool")
 def _(input, output_size, kernel, stride, low, high, dilation, count_include_pad, divisor):
-    return _like(input, input.shape[1], output_size)
+    return _like(input, output_size)
 
 
 @torch.library.register_fake("convlayers::avg_pool_input_grad")
-def _(grad, input_size, kernel, stride, low, high, dilation, count_include_pad, divisor):
-    return _like(grad, grad.shape[1], input_size)
-
-
-@torch.library.register_fake("convlayers::pool_scatter")
-def _(source, indices, output_size):
-    return _like_indices(indices, source, output_size)
+def _(grad, input_size, kernel, stride, low, high, dilation, count_include_pad, divisor, channels_last):
+    return new_in_layout(grad, channels_last, (*grad.shape[:2], *input_size))
 
 
 @torch.library.register_fake("convlayers::max_unpool")
 def _(input, indices, output_size):
-    return _like(input, input.shape[1], output_size)
+    return _like(input, output_size)
+
+
+@torch.library.register_fake("convlayers::pool_scatter")
+def _(source, indices, output_size, channels_last):
+    return new_in_layout(source, channels_last, (*source.shape[:2], *output_size))
 
 
 @torch.library.register_fake("convlayers::pool_gather")
 def _(source, indices):
-    return _like_indices(indices, source, indices.shape[2:])
+    return _like(indices, indices.shape[2:], source.dtype)
 
 
 # --- derivatives ------------------------------------------------------------------------------------------------------
 
 
+def _keep_layout(ctx: Any, tensor: Tensor) -> None:
+    # Its gradient is wanted in the same size and layout.
+    ctx.size, ctx.channels_last = tensor.shape[2:], is_channels_last(tensor)
+
+
 def _setup_max(ctx: Any, inputs: tuple, output: Tensor) -> None:
     input, *ctx.geometry = inputs
+    _keep_layout(ctx, input)
     ctx.save_for_backward(input)
 
 
@@ -193,49 +192,56 @@ def _backward_max(ctx: Any, grad: Tensor) -> tuple:
     # The indices were not kept: found again.
     (input,) = ctx.saved_tensors
     _, indices = _max_with_indices(input, *ctx.geometry)
-    return _scatter(grad, indices, input.shape[2:]), *[None] * 5
+    return _scatter(grad, indices, ctx.size, ctx.channels_last), *[None] * 5
 
 
 def _setup_with_indices(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-    ctx.size, ctx.others = inputs[0].shape[2:], len(inputs) - 1
+    ctx.others = len(inputs) - 1
+    _keep_layout(ctx, inputs[0])
     ctx.save_for_backward(output[1])
 
 
 def _backward_with_indices(ctx: Any, grad: Tensor, _: Tensor) -> tuple:
     (indices,) = ctx.saved_tensors
-    return _scatter(grad, indices, ctx.size), *[None] * ctx.others
+    return _scatter(grad, indices, ctx.size, ctx.channels_last), *[None] * ctx.others
 
 
-def _setup_scatter(ctx: Any, inputs: tuple, output: Tensor) -> None:
+def _setup_put(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    ctx.others = len(inputs) - 1
     ctx.save_for_backward(inputs[1])
 
 
-def _backward_scatter(ctx: Any, grad: Tensor) -> tuple:
+def _backward_put(ctx: Any, grad: Tensor) -> tuple:
     (indices,) = ctx.saved_tensors
-    return _gather(grad, indices), None, None
+    return _gather(grad, indices), *[None] * ctx.others
 
 
 def _setup_gather(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    ctx.size = inputs[0].shape[2:]
+    _keep_layout(ctx, inputs[0])
     ctx.save_for_backward(inputs[1])
 
 
 def _backward_gather(ctx: Any, grad: Tensor) -> tuple:
     (indices,) = ctx.saved_tensors
-    return _scatter(grad, indices, ctx.size), None
+    return _scatter(grad, indices, ctx.size, ctx.channels_last), None
 
 
 def _setup_average(ctx: Any, inputs: tuple, output: Tensor) -> None:
     input, _, *ctx.geometry = inputs
-    ctx.size = input.shape[2:]
+    _keep_layout(ctx, input)
 
 
 def _backward_average(ctx: Any, grad: Tensor) -> tuple:
-    return _average_grad(grad, ctx.size, *ctx.geometry), *[None] * 8
+    return _average_grad(grad, ctx.size, *ctx.geometry, ctx.channels_last), *[None] * 8
 
 
-def _backward_average_grad(ctx: Any, grad: Tensor) -> tuple:
-    return _average(grad, ctx.size, *ctx.geometry), *[None] * 8
+def _setup_average_grad(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    grad, _, *ctx.geometry, _ = inputs
+    ctx.size = grad.shape[2:]
+
+
+def _backward_average_grad(ctx: Any, second: Tensor) -> tuple:
+    return _average(second, ctx.size, *ctx.geometry), *[None] * 9
 
 
 def _differentiate(name: str, backward: Any, setup: Any) -> None:
@@ -245,8 +251,8 @@ def _differentiate(name: str, backward: Any, setup: Any) -> None:
 _differentiate("max_pool", _backward_max, _setup_max)
 _differentiate("max_pool_with_indices", _backward_with_indices, _setup_with_indices)
 _differentiate("fractional_max_pool", _backward_with_indices, _setup_with_indices)
-_differentiate("pool_scatter", _backward_scatter, _setup_scatter)
-_differentiate("max_unpool", _backward_scatter, _setup_scatter)
+_differentiate("pool_scatter", _backward_put, _setup_put)
+_differentiate("max_unpool", _backward_put, _setup_put)
 _differentiate("pool_gather", _backward_gather, _setup_gather)
 _differentiate("avg_pool", _backward_average, _setup_average)
-_differentiate("avg_pool_input_grad", _backward_average_grad, _setup_average)
+_differentiate("avg_pool_input_grad", _backward_average_grad, _setup_average_grad)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convlayers.geometry import output_size as window_count
+from convlayers.ops.layout import in_layout_of
 from convlayers.ops.windows import Axis, Ints, Windows
 
 _MAX: dict[int, Callable] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
@@ -66,8 +67,8 @@ def max_pool(input: Tensor, windows: Windows, indices: bool) -> tuple[Tensor, Te
         missed = missed | _along(~inside.any(1), i, rank)
     output, at = _MAX[rank](laid_out, windows.kernel, windows.kernel, return_indices=True)
     lowest = -float("inf") if output.is_floating_point() else torch.iinfo(output.dtype).min
-    output = output.masked_fill(missed, lowest)
-    return output, _original(at, sources, size).masked_fill(missed, -1) if indices else None
+    output = in_layout_of(input, output.masked_fill(missed, lowest))
+    return output, in_layout_of(input, _original(at, sources, size).masked_fill(missed, -1)) if indices else None
 
 
 def _original(indices: Tensor, sources: list[Tensor], size: Ints) -> Tensor:
@@ -93,17 +94,18 @@ def avg_pool(input: Tensor, windows: Windows, count_include_pad: bool, divisor: 
         )  # fmt: skip
 
     # Sums of windows laid out side by side, what lies outside them zero; then divided.
+    laid_out = input
     count = torch.ones((), dtype=torch.int64, device=input.device)
     for i, axis in enumerate(windows.axes(size)):
-        input = _side_by_side(input, i, rank, axis)
+        laid_out = _side_by_side(laid_out, i, rank, axis)
         count = count * _along(axis.counts(count_include_pad, input.device), i, rank)
     kernel = windows.kernel
     if rank == 1:
-        input, kernel = input.unsqueeze(-1), (*kernel, 1)
-    total = (F.avg_pool3d if rank == 3 else F.avg_pool2d)(input, kernel, kernel, divisor_override=1)
+        laid_out, kernel = laid_out.unsqueeze(-1), (*kernel, 1)
+    total = (F.avg_pool3d if rank == 3 else F.avg_pool2d)(laid_out, kernel, kernel, divisor_override=1)
     total = total.squeeze(-1) if rank == 1 else total
     rounding = None if total.is_floating_point() else "trunc"
-    return torch.div(total, divisor or count, rounding_mode=rounding)
+    return in_layout_of(input, torch.div(total, divisor or count, rounding_mode=rounding))
 
 
 def _side_by_side(input: Tensor, i: int, rank: int, axis: Axis) -> Tensor:
@@ -115,7 +117,8 @@ def _side_by_side(input: Tensor, i: int, rank: int, axis: Axis) -> Tensor:
 def max_unpool(input: Tensor, indices: Tensor, output_size: Ints) -> Tensor:
     # Not torch's own operator: scatter checks every index, on every path.
     plane = input.new_zeros((*input.shape[:2], prod(output_size)))
-    return plane.scatter(2, indices.flatten(2), input.flatten(2)).unflatten(2, output_size)
+    output = plane.scatter(2, indices.flatten(2), input.flatten(2)).unflatten(2, output_size)
+    return in_layout_of(input, output)
 
 
 def fractional_max_pool(input: Tensor, kernel: Ints, output_size: Ints, samples: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,10 +140,11 @@ def fractional_max_pool(input: Tensor, kernel: Ints, output_size: Ints, samples:
         scale //= extent
         start = _fractional_starts(samples[..., i], extent - window, outputs)
         at = (start[..., None] + torch.arange(window, device=start.device)).flatten(2) * scale
-        index = index[..., None] + at.view(*at.shape[:2], *[1] * i, -1)
+        index = index[..., None] + at[(..., *[None] * i, slice(None))]
     laid_out = input.flatten(2).gather(2, index.flatten(2)).unflatten(2, index.shape[2:])
     output, at = _MAX[len(size)](laid_out, kernel, kernel, return_indices=True)
-    return output, index.flatten(2).gather(2, at.flatten(2)).unflatten(2, at.shape[2:])
+    at = index.flatten(2).gather(2, at.flatten(2)).unflatten(2, at.shape[2:])
+    return in_layout_of(input, output), in_layout_of(input, at)
 
 
 def _fractional_starts(sample: Tensor, last: int, outputs: int) -> Tensor:
