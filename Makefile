@@ -1,0 +1,78 @@
+# `make demo` and `make test` set up everything that they need in .venv: Python >= 3.10 and a C++ compiler are enough.
+PYTHON ?= python3
+EPOCHS ?= 30
+VENV := .venv
+BIN := $(VENV)/bin
+# A CPU build of torch, where the index offers one: make PIP_ARGS="--index-url URL"
+PIP := $(BIN)/pip install --quiet --constraint constraints.txt $(PIP_ARGS)
+SOURCES := $(shell find csrc src _build -type f ! -name '*.pyc') pyproject.toml CMakeLists.txt README.md
+LINTED := src tests _build
+
+.PHONY: demo test lint pytest develop native sanitize neon conformance edge-shapes clean
+
+demo: $(VENV)/.demo
+	$(BIN)/convlayers train digits --epochs $(EPOCHS) --out runs/digits
+	$(BIN)/convlayers predict runs/digits runs/digits/samples/*.png
+
+test: lint pytest native
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check $(LINTED)
+	$(BIN)/ruff format --check $(LINTED)
+	$(BIN)/mypy
+
+pytest: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+# An editable install, for work on the code.
+develop: $(VENV)/.torch
+	$(PIP) "scikit-build-core>=0.11" ninja
+	$(PIP) --no-build-isolation --editable ".[conformance]"
+
+# --- the kernels by themselves ----------------------------------------------------------------------------------------
+
+native:
+	cmake -S . -B build/native -DCONVLAYERS_TORCH=OFF -DCMAKE_BUILD_TYPE=Release
+	cmake --build build/native --target test_kernels --parallel
+	build/native/test_kernels 500
+
+sanitize:
+	cmake -S . -B build/sanitize -DCONVLAYERS_TORCH=OFF -DCONVLAYERS_SANITIZE=ON -DCMAKE_BUILD_TYPE=Debug
+	cmake --build build/sanitize --target test_kernels --parallel
+	build/sanitize/test_kernels 300
+
+neon:
+	cmake -S . -B build/neon -DCONVLAYERS_TORCH=OFF -DCMAKE_BUILD_TYPE=Release -DCMAKE_SYSTEM_NAME=Linux \
+	  -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++
+	cmake --build build/neon --target test_kernels --parallel
+	qemu-aarch64 -L /usr/aarch64-linux-gnu build/neon/test_kernels 200
+
+# --- other people's cases: torch's, Keras's, ONNX's -------------------------------------------------------------------
+
+conformance: $(VENV)/.conformance
+	$(BIN)/python -m tests.conformance.report
+
+edge-shapes: $(VENV)/.conformance
+	$(BIN)/python -m tests.conformance.edge_shapes --all
+
+# --- installation: a stamp an extra, renewed when the sources change --------------------------------------------------
+
+$(VENV)/.torch: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.torch $(SOURCES)
+	$(PIP) ".[train]"
+	touch $@
+
+$(VENV)/.test: $(VENV)/.torch $(SOURCES)
+	$(PIP) ".[test]"
+	touch $@
+
+$(VENV)/.conformance: $(VENV)/.torch $(SOURCES)
+	$(PIP) ".[conformance]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist
