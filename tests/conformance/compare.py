@@ -81,7 +81,7 @@ def compare(ours: Function, theirs: Function, arguments: Arguments, terms: int |
     """
     actual = Evaluation(ours, arguments)
     expected = torch_evaluation(theirs, arguments)
-    wrong = _metadata(actual.results, expected.results)
+    wrong = _metadata(actual.results, expected.results, _channels_last(arguments[0][0]))
     if wrong:
         return wrong
     cotangents = [small_integers(r) for r in expected.results if r.requires_grad]
@@ -141,13 +141,20 @@ def _beyond(actual: Tensor, exact: Tensor, magnitude: Tensor, count: Tensor | in
     return f"off by {error.flatten()[worst]:.3g} where {bound.flatten()[worst]:.3g} is the bound"
 
 
-def _metadata(actual: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> str | None:
+def _channels_last(tensor: Tensor) -> bool:
+    return tensor.dim() > 2 and tensor.movedim(1, -1).is_contiguous()
+
+
+def _metadata(actual: tuple[Tensor, ...], expected: tuple[Tensor, ...], channels_last: bool) -> str | None:
     if len(actual) != len(expected):
         return f"{len(actual)} results instead of {len(expected)}"
     for a, e in zip(actual, expected, strict=True):
         for what in ("dtype", "shape", "requires_grad"):
             if getattr(a, what) != getattr(e, what):
                 return f"{what} {getattr(a, what)} instead of {getattr(e, what)}"
+        # Channels last in, channels last out: in torch for most functions, here for all.
+        if channels_last and _channels_last(a):
+            continue
         for form in (torch.contiguous_format, FORMATS.get(e.dim())):
             if form is not None and a.is_contiguous(memory_format=form) != e.is_contiguous(memory_format=form):
                 return f"strides {a.stride()} instead of {e.stride()} for shape {tuple(e.shape)}"

@@ -50,7 +50,11 @@ def run(group: str) -> list[Case]:
     cases = []
     for i, sample in enumerate(inputs):
         label = f"{group}[{i}{'-' + sample.desc if sample.desc else ''}]"
-        pair = Pair(name, dtype, sample)
+        try:
+            pair = Pair(name, dtype, sample)
+        except Exception as error:
+            cases.append(Case(label, FAILED, f"raised {type(error).__name__}: {error}"))
+            continue
         checks = [pair.is_alike, pair.computes_alike, pair.differentiates_twice_alike, pair.survives_copies]
         checks += [pair.takes_non_contiguous] + [pair.keeps_channels_last] * pair.is_batched
         cases += [judge(f"{label}.{check.__name__}", check) for check in checks]

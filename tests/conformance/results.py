@@ -8,8 +8,8 @@ from typing import NamedTuple
 PASSED = "passed"
 #: Stock torch fails or skips the case in the same way.
 AS_TORCH = "as torch"
-#: We accept on purpose what the case wants refused.
-WIDER = "wider"
+#: We differ from torch on purpose: accept what it refuses, or the other way round.
+ON_PURPOSE = "on purpose"
 FAILED = "failed"
 
 

@@ -1,0 +1,96 @@
+"""Every instruction set that this machine runs, every kernel forced: exact, and reported by ``convlayers.which``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conformance import opinfo
+
+import convlayers
+
+TESTS = Path(__file__).parent
+#: Each kernel that can be forced, and what it cannot compute, which falls to the first that can.
+KERNELS = ("direct", "depthwise", "pool", "torch")
+
+_REPORT = """
+import json, torch, convlayers
+from convlayers import functional as F
+x, dense, depthwise = torch.zeros(1, 4, 8, 8), torch.zeros(4, 4, 3, 3), torch.zeros(4, 1, 3, 3)
+calls = {
+    "dense": lambda: convlayers.which(F.conv2d, x, dense),
+    "transposed": lambda: convlayers.which(F.conv_transpose2d, x, dense),
+    "depthwise": lambda: convlayers.which(F.conv2d, x, depthwise, groups=4),
+    "max": lambda: convlayers.which(F.max_pool2d, x, 2),
+    "average": lambda: convlayers.which(F.avg_pool2d, x, 2),
+}
+print(json.dumps({"isa": convlayers.isa(), **{name: call()[0]._asdict() for name, call in calls.items()}}))
+"""
+
+
+def _python(*arguments: str, isa: str, kernel: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    forced = {"CONVLAYERS_ISA": isa, "CONVLAYERS_KERNEL": kernel, **environment}
+    return subprocess.run(
+        [sys.executable, *arguments], env={**os.environ, **forced}, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("isa", convlayers.isas())
+def test_what_is_forced_is_reported(isa, kernel):
+    done = _python("-c", _REPORT, isa=isa, kernel=kernel)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report.pop("isa") == isa
+    able = {
+        "dense": ("direct",),
+        "transposed": ("direct",),
+        "depthwise": ("depthwise", "direct"),
+        "max": ("pool",),
+        "average": ("pool",),
+    }
+    for name, choice in report.items():
+        expected = kernel if kernel in (*able[name], "torch") else able[name][0]
+        assert choice["kernel"] == expected, name
+        assert choice["isa"] == ("" if expected == "torch" else isa), name
+
+
+@pytest.mark.parametrize(
+    ("isa", "kernel"),
+    [*((isa, kernel) for isa in convlayers.isas() for kernel in ("", "direct")), (convlayers.isas()[0], "torch")],
+)
+def test_every_kernel_is_exact(isa, kernel):
+    # The properties in a process of their own: the instruction set is chosen once, when the library is loaded.
+    done = _python(
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider", str(TESTS / "test_properties.py"), "-k", "exact or bound"),
+        isa=isa,
+        kernel=kernel,
+        CONVLAYERS_EXAMPLES="100",
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+# The samples of the backward are those of max_pool2d.
+@pytest.mark.parametrize("name", [name for name in opinfo.operators() if not name.endswith("backward")])
+def test_float32_is_ours_for_every_sample_of_torch(name):
+    operator = opinfo.operators()[name]
+    function = opinfo.function(operator, convlayers.functional)
+    taken = []
+    for sample in opinfo.samples(operator, torch.float32):
+        if "_random_samples" in sample.kwargs:
+            sample.kwargs["_random_samples"] = sample.kwargs["_random_samples"].abs().frac()
+        taken += convlayers.which(function, sample.input, *sample.args, **sample.kwargs)
+    assert taken
+    theirs = [choice for choice in taken if choice.kernel == "torch"]
+    assert not theirs, f"{len(theirs)} of {len(taken)} went to torch: {theirs[0].reason}"
+
+
+def test_an_isa_that_there_is_not_is_refused():
+    done = _python("-c", "import convlayers; convlayers.isa()", isa="sse9", kernel="")
+    assert done.returncode == 1
+    assert "CONVLAYERS_ISA" in done.stderr
