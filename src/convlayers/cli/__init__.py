@@ -1,0 +1,41 @@
+"""The command line: ``convlayers train | predict | bench``; one file a command, which imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+#: Commands, each a module here with ``add(subparsers)`` and ``run(arguments) -> exit status``.
+COMMANDS = ("train", "predict")
+#: What a missing package belongs to.
+EXTRAS = {"lightning": "train", "PIL": "train", "rich": "train", "safetensors": "train", "sklearn": "train"}
+
+
+class UsageError(Exception):
+    """A mistake of the user's, in a sentence for them."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit status: 0 done, 1 done in part, 2 refused, 130 interrupted."""
+    parser = argparse.ArgumentParser(prog="convlayers", description="Convolution layers: train, predict, measure.")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    modules = {name: importlib.import_module(f"convlayers.cli.{name}") for name in COMMANDS}
+    for module in modules.values():
+        module.add(subparsers)
+    parsed = parser.parse_args(arguments)
+    try:
+        return modules[parsed.command].run(parsed)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        print(f'convlayers: {error.name} is not installed: pip install "convlayers[{extra}]"', file=sys.stderr)
+        return 2
+    except (UsageError, ValueError) as error:
+        print(f"convlayers: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("convlayers: interrupted", file=sys.stderr)
+        return 130

@@ -1,0 +1,23 @@
+"""A network for pictures of any size: 3x3 steps with a halving after each, twice the channels, a global average."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from convlayers.nn import ConvBlock2d
+
+
+def build(channels: int, classes: int, block: Callable[..., nn.Module] = ConvBlock2d) -> nn.Module:
+    """Shape: pictures (batch, channels, height, width), 16x16 at least -> logits (batch, classes)."""
+    return nn.Sequential(
+        block(channels, 32, 3, pool="max"),
+        block(32, 64, 3, pool="max"),
+        block(64, 128, 3, pool="max"),
+        block(128, 128, 3, pool="max"),
+        block(128, 256, 3, pool="global_avg"),
+        nn.Flatten(),
+        nn.Dropout(0.25),
+        nn.Linear(256, classes),
+    )
