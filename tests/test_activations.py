@@ -48,7 +48,9 @@ def test_the_kernel_agrees_with_float64(name: str) -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_the_kernel_agrees_with_torch_at_the_ends(name: str) -> None:
     x = torch.tensor([float("nan"), float("inf"), float("-inf"), 0.0, 1e38, -1e38, 88.0, -88.0, 104.0, -104.0])
-    torch.testing.assert_close(fused(x, resolve(name)), MODULES[name](x), equal_nan=True, rtol=1e-5, atol=1e-30)
+    # In float64: torch's float32 gelu of infinity is NaN on some processors.
+    wanted = MODULES[name](x.double()).float()
+    torch.testing.assert_close(fused(x, resolve(name)), wanted, equal_nan=True, rtol=1e-5, atol=1e-30)
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if resolve(name).from_output])
