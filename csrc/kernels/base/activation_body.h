@@ -104,7 +104,7 @@ inline Vec activate(Vec x, Activation a) {
     case ActivationCode::kHardtanh:
       return clamp(x, a.alpha, a.beta);
     case ActivationCode::kHardswish:
-      return x * clamp(x + 3.f, 0.f, 6.f) / 6.f;
+      return x * (clamp(x + 3.f, 0.f, 6.f) / 6.f);  // in this order, large x does not overflow
     case ActivationCode::kHardsigmoid:
       return clamp(x + 3.f, 0.f, 6.f) / 6.f;
     default:

@@ -12,6 +12,7 @@ adjoint of the convolution with the same arguments, which is torch's definition.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -110,20 +111,20 @@ def _torch(
             # more or less: nobody looks there.
             shared = tuple(max(min(lo, hi + s - 1), 0) for lo, hi, s in zip(low, high, stride, strict=True))
             low = tuple(lo - both for lo, both in zip(low, shared, strict=True))
-            above = zip(high, shared, stride, strict=True)
-            high = tuple(0 if -s < hi - both < 0 else hi - both for hi, both, s in above)
+            rest = zip(high, shared, stride, strict=True)
+            high = tuple(0 if -s < hi - both < 0 else hi - both for hi, both, s in rest)
         else:
             shared = (0,) * rank
         input = extend(input, low, high, border, value)
-        function = (F.conv1d, F.conv2d, F.conv3d)[rank - 1]
-        return function(input, weight, bias, stride, shared, dilation, groups)
+        forward: Callable[..., Tensor] = (F.conv1d, F.conv2d, F.conv3d)[rank - 1]
+        return forward(input, weight, bias, stride, shared, dilation, groups)
 
-    function = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank - 1]
+    transpose: Callable[..., Tensor] = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank - 1]
     whole = tuple((n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(size, stride, dilation, kernel, strict=True))
     extra = tuple(o - (w - 2 * lo) for o, w, lo in zip(output_size, whole, low, strict=True))
     allowed = all(lo >= 0 and 0 <= e < max(s, d) for lo, e, s, d in zip(low, extra, stride, dilation, strict=True))
     if plain and allowed:
-        return function(input, weight, bias, stride, low, extra, groups, dilation)
+        return transpose(input, weight, bias, stride, low, extra, groups, dilation)
     if not plain:
         below = tuple(
             max(0, (d * (k - 1) - lo) // s) for d, k, lo, s in zip(dilation, kernel, low, stride, strict=True)
@@ -133,7 +134,7 @@ def _torch(
         )
         input = extend(input, below, above, border, value)
         low = tuple(lo + b * s for lo, b, s in zip(low, below, stride, strict=True))
-    output = function(input, weight, None, stride, 0, 0, groups, dilation)
+    output = transpose(input, weight, None, stride, 0, 0, groups, dilation)
     crop = tuple(o + lo - w for o, lo, w in zip(output_size, low, output.shape[2:], strict=True))
     output = extend(output, tuple(-lo for lo in low), crop, (CONSTANT,) * rank, (0.0,) * rank)
     # A view of the whole output would be neither contiguous nor channels last; the sum with a bias is no view.

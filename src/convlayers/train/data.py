@@ -79,7 +79,7 @@ def digits() -> Examples:
     Source:
         Alpaydin, Kaynak: Optical recognition of handwritten digits, UCI repository, 1998 (its test part).
     """
-    from sklearn.datasets import load_digits
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
     bunch = load_digits()
     pixels = torch.from_numpy(bunch.images * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
