@@ -1,4 +1,4 @@
-"""The command line: ``convlayers train | predict | bench``; one file a command, which imports what it needs when it runs."""
+"""The command line: one file a command, which imports what it needs when it runs."""
 
 from __future__ import annotations
 

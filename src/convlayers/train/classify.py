@@ -107,6 +107,7 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")  # Lightning's use of torch
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
@@ -132,7 +133,7 @@ def fit(network: nn.Module, examples: Examples, settings: Settings) -> bool:
     Returns:
         Whether it ran to its end; False where Ctrl-C ended it, with the weights as they were then.
     """
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     handler = signal.getsignal(signal.SIGINT)
     with _quiet():
         trainer = lightning.Trainer(

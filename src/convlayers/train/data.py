@@ -64,9 +64,7 @@ def split(labels: Tensor) -> tuple[Tensor, Tensor]:
     return kept.nonzero().flatten(), held_out.sort().values
 
 
-def _examples(
-    pixels: Tensor, labels: Tensor, classes: list[str], how: Preprocessing, skipped: list[str]
-) -> Examples:
+def _examples(pixels: Tensor, labels: Tensor, classes: list[str], how: Preprocessing, skipped: list[str]) -> Examples:
     train, test = split(labels)
     values = pixels[train].float() / 255
     how = replace(how, mean=values.mean().item(), std=max(values.std().item(), 1e-3))
@@ -99,7 +97,7 @@ def folder(root: Path, size: int = 64, progress: Callable[[int, int], None] | No
         ValueError: for a folder that is missing, or holds fewer than two classes of two readable pictures each.
     """
     if not root.is_dir():
-        raise ArgumentError(f"DATA must be 'digits' or a folder of class folders; received {str(root)!r}, no such folder")
+        raise ArgumentError(f"DATA must be 'digits' or a folder of class folders; there is no folder {str(root)!r}")
     files = [
         (path, place.name)
         for place in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))

@@ -23,7 +23,8 @@ def _colours(values: np.ndarray, stops: tuple[tuple[int, int, int], ...]) -> np.
 def _tile(colours: np.ndarray, size: int) -> Image.Image:
     """A small picture, each pixel a square, about ``size`` pixels high."""
     scale = max(1, round(size / colours.shape[0]))
-    return Image.fromarray(colours).resize((colours.shape[1] * scale, colours.shape[0] * scale), Image.Resampling.NEAREST)
+    height, width = colours.shape[0] * scale, colours.shape[1] * scale
+    return Image.fromarray(colours).resize((width, height), Image.Resampling.NEAREST)
 
 
 def _grid(tiles: list[Image.Image], columns: int) -> Image.Image:
@@ -60,10 +61,10 @@ def feature_maps(network: nn.Module, input: Tensor, channels: int = 12, size: in
     network.eval()
     rows: list[tuple[str, Tensor]] = [("input", input)]
     value = input.unsqueeze(0)
-    for name, step in network.named_children():
+    for number, step in enumerate(network.children(), 1):
         value = step(value)
         if value.dim() == 4 and value.shape[-1] > 1:
-            rows.append((f"step {name}: {value.shape[1]} maps of {value.shape[2]}x{value.shape[3]}", value[0]))
+            rows.append((f"step {number}: {value.shape[1]} maps of {value.shape[2]}x{value.shape[3]}", value[0]))
     strips = []
     for title, maps in rows:
         order = maps.flatten(1).std(1).argsort(descending=True)[:channels]

@@ -1,0 +1,7 @@
+"""``python -m convlayers.cli``: the ``convlayers`` command."""
+
+import sys
+
+from convlayers.cli import main
+
+sys.exit(main())
