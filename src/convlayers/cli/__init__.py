@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 #: Commands, each a module here with ``add(subparsers)`` and ``run(arguments) -> exit status``.
-COMMANDS = ("train", "predict")
+COMMANDS = ("train", "predict", "bench")
 #: What a missing package belongs to.
 EXTRAS = {"lightning": "train", "PIL": "train", "rich": "train", "safetensors": "train", "sklearn": "train"}
 

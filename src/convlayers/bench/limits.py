@@ -1,0 +1,93 @@
+"""What the machine can do at most: multiplications with additions in registers, and bytes to and from memory."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+import convlayers
+
+#: Sizes of square matrices, some of which fit the caches of any processor.
+SIZES = (192, 256, 384, 512, 768, 1024)
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+
+
+class Machine(NamedTuple):
+    """What is measured on."""
+
+    processor: str
+    threads: int
+    isa: str
+    torch: str
+    convlayers: str
+    system: str
+
+
+class Limits(NamedTuple):
+    """The most that was seen: of multiplications and additions, and of bytes read and written, in thousands of millions
+    a second."""
+
+    gflops: float
+    gbytes: float
+
+
+def machine() -> Machine:
+    """This machine, as far as it says what it is."""
+    return Machine(
+        _processor(), torch.get_num_threads(), convlayers.isa(), torch.__version__, _version(), platform.platform()
+    )
+
+
+def measure() -> Limits:
+    """The best of many matrix products and of several copies of a buffer four times the largest cache."""
+    with torch.no_grad():
+        return Limits(max(_product(size) for size in SIZES) / 1e9, _copy() / 1e9)
+
+
+def _product(size: int) -> float:
+    left, right = torch.randn(size, size), torch.randn(size, size)
+    output = torch.empty(size, size)
+    return 2 * size**3 / _best(lambda: torch.mm(left, right, out=output), 0.15)
+
+
+def _copy() -> float:
+    elements = max(2**26, 4 * _largest_cache() // 4)
+    source, target = torch.zeros(elements), torch.zeros(elements)
+    return 8 * elements / _best(lambda: target.copy_(source), 0.4)
+
+
+def _best(call: Callable[[], object], seconds: float) -> float:
+    end, best = time.perf_counter() + seconds, float("inf")
+    call()
+    while (begin := time.perf_counter()) < end or best == float("inf"):
+        call()
+        best = min(best, time.perf_counter() - begin)
+    return best
+
+
+def _largest_cache() -> int:
+    """Bytes, where the system says."""
+    sizes = [0]
+    for file in _CACHES.glob("index*/size"):
+        text = file.read_text().strip()
+        if text.endswith("K") and text[:-1].isdigit():
+            sizes.append(int(text[:-1]) * 1024)
+    return max(sizes)
+
+
+def _processor() -> str:
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("convlayers")

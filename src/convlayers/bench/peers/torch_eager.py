@@ -1,0 +1,48 @@
+"""torch.nn.functional as it is, in either layout.
+
+Where the padding differs above and below, ``torch.nn.functional.pad`` comes first, or, transposed, a slice last; it is
+part of the call.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from convlayers.bench.data import Data
+from convlayers.bench.peers.peer import Calls, differentiable
+from convlayers.bench.problem import Problem
+
+
+@dataclass(frozen=True)
+class TorchEager:
+    """torch in a layout."""
+
+    layout: str
+    rival: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"torch {self.layout}"
+
+    def prepare(self, problem: Problem, data: Data) -> Calls:
+        options: dict[str, Any] = {"stride": problem.stride, "padding": problem.low, "dilation": problem.dilation}
+        if problem.transposed:
+            options["output_padding"] = problem.output_padding
+        elif not problem.symmetric:
+            options["padding"] = 0
+        function = functools.partial(getattr(F, problem.function), groups=problem.groups, **options)
+        inside = (..., *(slice(size) for size in problem.output_size))
+
+        def padded(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+            return function(F.pad(input, problem.pairs), weight, bias)
+
+        def cut(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+            return function(input, weight, bias)[inside]
+
+        whole = function if problem.symmetric else cut if problem.transposed else padded
+        return differentiable(whole, data.laid_out(self.layout))
