@@ -3,6 +3,7 @@ PYTHON ?= python3
 EPOCHS ?= 30
 VENV := .venv
 BIN := $(VENV)/bin
+CMAKE := $(BIN)/cmake
 # A CPU build of torch, where the index offers one: make PIP_ARGS="--index-url URL"
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt $(PIP_ARGS)
 SOURCES := $(shell find csrc src _build -type f ! -name '*.pyc') pyproject.toml CMakeLists.txt README.md
@@ -31,20 +32,20 @@ develop: $(VENV)/.torch
 
 # --- the kernels by themselves ----------------------------------------------------------------------------------------
 
-native:
-	cmake -S . -B build/native -DCONVLAYERS_TORCH=OFF -DCMAKE_BUILD_TYPE=Release
-	cmake --build build/native --target test_kernels --parallel
+native: $(CMAKE)
+	$(CMAKE) -S . -B build/native -DCONVLAYERS_TORCH=OFF -DCMAKE_BUILD_TYPE=Release
+	$(CMAKE) --build build/native --target test_kernels --parallel
 	build/native/test_kernels 500
 
-sanitize:
-	cmake -S . -B build/sanitize -DCONVLAYERS_TORCH=OFF -DCONVLAYERS_SANITIZE=ON -DCMAKE_BUILD_TYPE=Debug
-	cmake --build build/sanitize --target test_kernels --parallel
+sanitize: $(CMAKE)
+	$(CMAKE) -S . -B build/sanitize -DCONVLAYERS_TORCH=OFF -DCONVLAYERS_SANITIZE=ON -DCMAKE_BUILD_TYPE=Debug
+	$(CMAKE) --build build/sanitize --target test_kernels --parallel
 	build/sanitize/test_kernels 300
 
-neon:
-	cmake -S . -B build/neon -DCONVLAYERS_TORCH=OFF -DCMAKE_BUILD_TYPE=Release -DCMAKE_SYSTEM_NAME=Linux \
+neon: $(CMAKE)
+	$(CMAKE) -S . -B build/neon -DCONVLAYERS_TORCH=OFF -DCMAKE_BUILD_TYPE=Release -DCMAKE_SYSTEM_NAME=Linux \
 	  -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++
-	cmake --build build/neon --target test_kernels --parallel
+	$(CMAKE) --build build/neon --target test_kernels --parallel
 	qemu-aarch64 -L /usr/aarch64-linux-gnu build/neon/test_kernels 200
 
 # --- other people's cases: torch's, Keras's, ONNX's -------------------------------------------------------------------
@@ -57,8 +58,13 @@ edge-shapes: $(VENV)/.conformance
 
 # --- installation: a stamp an extra, renewed when the sources change --------------------------------------------------
 
-$(VENV)/.torch: constraints.txt
+$(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
+
+$(CMAKE): | $(BIN)/pip
+	$(PIP) cmake
+
+$(VENV)/.torch: constraints.txt | $(BIN)/pip
 	$(PIP) torch
 	touch $@
 
