@@ -21,7 +21,7 @@ from torch import Tensor
 
 from convlayers.bench import reference
 from convlayers.bench.data import Data
-from convlayers.bench.peers import Calls, Peer
+from convlayers.bench.peers import Peer
 from convlayers.bench.problem import Problem
 
 #: The batch that results are checked with, at most.
@@ -41,34 +41,32 @@ class Verdict(NamedTuple):
     wrong: str
 
 
-def verdicts(problem: Problem, direction: str, peers: tuple[Peer, ...]) -> dict[str, Verdict]:
-    """Runs each peer once in ``direction``, 'forward' or 'training', and compares all that it returns.
+def verdicts(problem: Problem, directions: tuple[str, ...], peers: tuple[Peer, ...]) -> dict[str, dict[str, Verdict]]:
+    """Runs each peer once in each of ``directions``, 'forward' and 'training', and compares all that it returns.
 
     Returns:
-        A verdict for the name of each peer. A peer that raises is wrong.
+        For each direction, a verdict for the name of each peer. A peer that raises is wrong.
     """
     problem = problem.with_batch(min(problem.batch, BATCH))
     data = Data(problem)
     tensors = data.laid_out("contiguous")
-    training = direction == "training"
+    training = "training" in directions
     right = reference.training(problem, tensors) if training else (reference.forward(problem, tensors),)
-    result = {}
-    for peer in peers:
-        try:
-            returned = results(peer.prepare(problem, data), direction)
-        except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-            result[peer.name] = Verdict(math.nan, f"raises {type(error).__name__}: {str(error).splitlines()[0]}")
-        else:
-            result[peer.name] = _compared(problem, returned, right)
-    return result
+    return {
+        direction: {peer.name: _verdict(problem, data, direction, peer, right) for peer in peers}
+        for direction in directions
+    }
 
 
-def results(calls: Calls, direction: str) -> tuple[Tensor, ...]:
-    """One call in a direction, as a tuple."""
-    if direction == "training":
-        return tuple(calls.training())
-    with torch.no_grad():
-        return (calls.forward(),)
+def _verdict(problem: Problem, data: Data, direction: str, peer: Peer, right: tuple[Tensor, ...]) -> Verdict:
+    try:
+        calls = peer.prepare(problem, data)
+        if direction == "training":
+            return _compared(problem, tuple(calls.training()), right)
+        with torch.no_grad():
+            return _compared(problem, (calls.forward(),), right[:1])
+    except (RuntimeError, ValueError, TypeError) as error:
+        return Verdict(math.nan, f"raises {type(error).__name__}: {str(error).partition(chr(10))[0]}")
 
 
 def lengths(problem: Problem) -> tuple[int, ...]:

@@ -41,7 +41,7 @@ class Data:
         self._channels_last: Tensors | None = None
 
     def laid_out(self, layout: str) -> Tensors:
-        """The tensors in a layout, as after ``model.to(memory_format=...)``: in two and three dimensions weights as well.
+        """The tensors in a layout, as after ``model.to(memory_format=...)``: in 2-D and 3-D weights as well.
 
         torch has no such format for one dimension. There the input has the strides of (batch, length, channels), and
         the weights stay as they are.

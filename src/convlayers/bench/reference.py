@@ -64,7 +64,7 @@ def _products(problem: Problem, smaller: Tensor, larger: Tensor) -> Tensor:
     result = larger.new_empty(problem.weight_shape)
     for tap, inside in _taps(problem):
         product = columns @ _columns(problem, padded[inside]).mT
-        result[(..., *tap)] = product.sum(0).flatten(0, 1)
+        result[tap] = product.sum(0).flatten(0, 1)
     return result
 
 
@@ -74,20 +74,20 @@ def _sizes(problem: Problem) -> tuple[Ints, Ints]:
     return pair[::-1] if problem.transposed else pair
 
 
-def _taps(problem: Problem) -> list[tuple[Ints, Any]]:
-    """Each tap, and the slice of the padded larger array that it pairs with the smaller one."""
+def _taps(problem: Problem) -> list[tuple[Any, Any]]:
+    """For each tap, the index of its weights and that of what it meets in the padded larger array."""
     smaller, _ = _sizes(problem)
     taps = []
     for tap in itertools.product(*(range(taps) for taps in problem.kernel)):
         first = [t * dilation for t, dilation in zip(tap, problem.dilation, strict=True)]
         axes = zip(first, smaller, problem.stride, strict=True)
-        taps.append((tap, (..., *(slice(f, f + (n - 1) * s + 1, s) for f, n, s in axes))))
+        taps.append(((..., *tap), (..., *(slice(f, f + (n - 1) * s + 1, s) for f, n, s in axes))))
     return taps
 
 
-def _matrix(problem: Problem, weight: Tensor, tap: Ints) -> Tensor:
+def _matrix(problem: Problem, weight: Tensor, tap: Any) -> Tensor:
     """The weights of a tap: (groups, channels of the smaller array a group, of the larger array a group)."""
-    return weight[(..., *tap)].unflatten(0, (problem.groups, -1))
+    return weight[tap].unflatten(0, (problem.groups, -1))
 
 
 def _columns(problem: Problem, tensor: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ class Report:
         return any(result.wrong for result in self.results)
 
     def save(self, path: Path) -> None:
-        """Writes JSON: machine, limits, settings, rows (times in seconds), summaries, and whether all rows are there."""
+        """Writes JSON: machine, limits, settings, rows (times in seconds), summaries, whether all rows are there."""
         content: dict[str, Any] = {
             "machine": self.machine._asdict(),
             "limits": self.limits._asdict(),

@@ -92,26 +92,25 @@ def measure(
         peers: the first is the one that the ratio is about.
     """
     for file, problem in rows:
-        for direction in directions:
-            yield _row(file, problem, direction, peers, settings, limits)
+        for direction, verdicts in check.verdicts(problem, directions, peers).items():
+            if any(verdict.wrong for verdict in verdicts.values()):
+                yield Result(file, direction, problem, problem.batch, verdicts, None)
+            else:
+                timed = problem.with_batch(affordable(problem, direction, peers, settings.seconds))
+                figures = _timed(timed, direction, peers, settings, limits)
+                yield Result(file, direction, timed, problem.batch, verdicts, figures)
 
 
-def _row(
-    file: str, problem: Problem, direction: str, peers: tuple[Peer, ...], settings: Settings, limits: Limits
-) -> Result:
-    verdicts = check.verdicts(problem, direction, peers)
-    if any(verdict.wrong for verdict in verdicts.values()):
-        return Result(file, direction, problem, problem.batch, verdicts, None)
-    timed = problem.with_batch(affordable(problem, direction, peers, settings.seconds))
+def _timed(problem: Problem, direction: str, peers: tuple[Peer, ...], settings: Settings, limits: Limits) -> Figures:
     with torch.set_grad_enabled(direction == "training"):
-        times = timing.alternating(_calls(timed, direction, peers), settings.rounds, settings.budget)
+        times = timing.alternating(_calls(problem, direction, peers), settings.rounds, settings.budget)
     ours = times[peers[0].name].median
     rivals = [times[peer.name].median for peer in peers if peer.rival]
-    gflops = PASSES[direction] * 2 * timed.macs / ours / 1e9
-    gbytes = PASSES[direction] * timed.bytes / ours / 1e9
+    gflops = PASSES[direction] * 2 * problem.macs / ours / 1e9
+    gbytes = PASSES[direction] * problem.bytes / ours / 1e9
     share = max(gflops / limits.gflops, gbytes / limits.gbytes)
     ratio = min(rivals) / ours if rivals else None
-    return Result(file, direction, timed, problem.batch, verdicts, Figures(times, ratio, gflops, gbytes, share))
+    return Figures(times, ratio, gflops, gbytes, share)
 
 
 def affordable(problem: Problem, direction: str, peers: tuple[Peer, ...], seconds: float) -> int:

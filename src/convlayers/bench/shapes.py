@@ -2,10 +2,10 @@
 
 The columns are :data:`COLUMNS`, in any order. ``ndim`` is the number of spatial axes: 1 fills the columns of the width
 alone (w, s and those in _w), 2 those of height and width, 3 all; the others stay empty. ``c`` and ``k`` are channels in
-total; ``t``, ``r``, ``s`` the kernel's depth, height and width; ``dil_*`` is 1 for a dense kernel; ``o*`` are the output's
-sizes. ``pad_*`` is the padding below; with ``exact_sym_pad`` 1 also that above, with 0 that above follows from the output's
-size. ``count`` is how often the network has the layer; a row is measured once. With ``transposed`` 1, c, d, h, w are the
-input of the transposed convolution.
+total; ``t``, ``r``, ``s`` the kernel's depth, height and width; ``dil_*`` is 1 for a dense kernel; ``o*`` are the
+output's sizes. ``pad_*`` is the padding below; with ``exact_sym_pad`` 1 also that above, with 0 that above follows from
+the output's size. ``count`` is how often the network has the layer; a row is measured once. With ``transposed`` 1, c,
+d, h, w are the input of the transposed convolution.
 """
 
 from __future__ import annotations
