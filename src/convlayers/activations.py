@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convlayers.errors import ArgumentError, ArgumentTypeError
+
 
 class Activation(NamedTuple):
     """An activation that the kernels know: its code in csrc/kernels/activation.h and its two parameters."""
@@ -131,7 +133,7 @@ def resolve(activation: ActivationLike) -> Activation | Callable[[Tensor], Tenso
         return activation
     if isinstance(activation, str):
         if activation not in _NAMES:
-            raise ValueError(
+            raise ArgumentError(
                 f"activation must be one of {', '.join(names())}, a module or a callable; received {activation!r}"
             )
         return _NAMES[activation]
@@ -141,7 +143,9 @@ def resolve(activation: ActivationLike) -> Activation | Callable[[Tensor], Tenso
         hooked = activation._forward_hooks or activation._forward_pre_hooks or activation._backward_hooks
         return (known(activation) if known and not hooked else None) or activation
     if not callable(activation):
-        raise TypeError(f"activation must be a name, a module or a callable; received {type(activation).__name__}")
+        raise ArgumentTypeError(
+            f"activation must be a name, a module or a callable; received {type(activation).__name__}"
+        )
     try:
         return _NAMES[_FUNCTIONS[activation]]
     except (KeyError, TypeError):

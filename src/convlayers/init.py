@@ -94,8 +94,7 @@ def initialise(tensor: Tensor, init: Initialiser, *, groups: int = 1, transposed
 
     Source:
         He, Zhang, Ren, Sun: Delving deep into rectifiers, 2015, section 2.2; Glorot, Bengio: Understanding the
-            difficulty
-        of training deep feedforward neural networks, 2010, section 4.2.1.
+        difficulty of training deep feedforward neural networks, 2010, section 4.2.1.
     """
     if init is None:
         return

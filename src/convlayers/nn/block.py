@@ -14,6 +14,7 @@ from convlayers.geometry import IntOrInts, Padding, PaddingMode
 from convlayers.init import Initialiser
 from convlayers.nn import pool, pool_adaptive
 from convlayers.nn.conv import Conv1d, Conv2d, Conv3d
+from convlayers.nn.extras import named
 
 _CONV = {1: Conv1d, 2: Conv2d, 3: Conv3d}
 _BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -128,9 +129,7 @@ class ConvBlockNd(nn.Module):
         return self.norm(x) if x.dim() == self.rank + 2 else self.norm(x.unsqueeze(0)).squeeze(0)
 
     def extra_repr(self) -> str:
-        if self.activation is None or isinstance(self.activation, nn.Module):
-            return ""
-        return f"activation={getattr(self.activation, '__name__', self.activation)}"
+        return named(activation=self.activation)
 
 
 class ConvBlock1d(ConvBlockNd):

@@ -83,8 +83,8 @@ class Extras(_ConvNd):
         text = super().extra_repr()
         if self.padding_value != 0:
             text += f", padding_value={self.padding_value}"
-        if self.activation is not None and not isinstance(self.activation, nn.Module):
-            text += f", activation={getattr(self.activation, '__name__', self.activation)}"
+        if activation := named(activation=self.activation):
+            text += f", {activation}"
         return text
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -93,6 +93,15 @@ class Extras(_ConvNd):
         for name, value in (("padding_value", 0.0), ("activation", None)):
             if name not in self.__dict__ and name not in self._modules:
                 setattr(self, name, value)
+
+
+def named(**activations: ActivationLike) -> str:
+    """How a layer prints its activations; torch prints those that are modules by itself."""
+    return ", ".join(
+        f"{name}={getattr(activation, '__name__', activation)}"
+        for name, activation in activations.items()
+        if activation is not None and not isinstance(activation, nn.Module)
+    )
 
 
 def plain_tensor(name: str, value: Any) -> Tensor:

@@ -11,7 +11,8 @@ from convlayers.activations import ActivationLike, resolve
 from convlayers.geometry import IntOrInts, Padding, PaddingMode
 from convlayers.init import Initialiser
 from convlayers.nn.conv import Conv1d, Conv2d, Conv3d
-from convlayers.nn.extras import check_channels
+from convlayers.nn.extras import check_channels, named
+from convlayers.ops.layout import in_layout_of
 
 
 class GatedConvNd(nn.Module):
@@ -64,9 +65,11 @@ class GatedConvNd(nn.Module):
         """The gated convolution of the input; ``mask`` as for :meth:`Conv2d.forward`."""
         both = self.conv(input, mask)
         channel = both.dim() - self.conv.rank - 1
-        both = both.unflatten(channel, (self.conv.groups, 2, -1))
-        features, gates = (part.flatten(channel, channel + 1) for part in both.unbind(channel + 1))
+        parts = both.unflatten(channel, (self.conv.groups, 2, -1)).unbind(channel + 1)
+        features, gates = (part.flatten(channel, channel + 1) for part in parts)
         output = resolve(self.activation)(features) * resolve(self.gate)(gates)
+        if channel == 1:  # Of several groups, the parts are contiguous copies.
+            output = in_layout_of(both, output)
         if mask is not None:  # An activation may turn the 0 of what is not real into something else.
             real = self.conv.output_mask(mask)
             output = torch.where(real if real.dim() == output.dim() else real.unsqueeze(channel), output, 0)
@@ -77,12 +80,7 @@ class GatedConvNd(nn.Module):
         return self.conv.output_mask(mask)
 
     def extra_repr(self) -> str:
-        named = {"activation": self.activation, "gate": self.gate}
-        return ", ".join(
-            f"{name}={getattr(value, '__name__', value)}"
-            for name, value in named.items()
-            if value is not None and not isinstance(value, nn.Module)
-        )
+        return named(activation=self.activation, gate=self.gate)
 
 
 class GatedConv1d(GatedConvNd):
@@ -127,9 +125,8 @@ class GatedConv2d(GatedConvNd):
 
     Source:
         Dauphin, Fan, Auli, Grangier: Language modeling with gated convolutional networks, 2017, arXiv 1612.08083,
-            section
-        2; van den Oord et al.: Conditional image generation with PixelCNN decoders, 2016, arXiv 1606.05328, section
-        2.1.
+        section 2; van den Oord et al.: Conditional image generation with PixelCNN decoders, 2016, arXiv 1606.05328,
+        section 2.1.
     """
 
     _conv = Conv2d

@@ -25,6 +25,8 @@ class _Lazy(Extras):
             if dims in (self.rank + 1, self.rank + 2):  # torch's own step refuses the others.
                 check_channels(self.groups, in_channels=input.shape[dims - self.rank - 1])
             super().initialize_parameters(input)  # type: ignore[misc]
+        elif self.in_channels == 0:  # The weights were loaded, and say it.
+            self.in_channels = self.weight.shape[0] if self.transposed else self.weight.shape[1] * self.groups
 
 
 class LazyConvNd(_Lazy):

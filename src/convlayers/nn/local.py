@@ -13,8 +13,9 @@ from convlayers.activations import ActivationLike, resolve
 from convlayers.errors import ArgumentError
 from convlayers.functional.arguments import batched
 from convlayers.geometry import IntOrInts, Padding, PaddingMode
-from convlayers.nn.extras import check_channels
+from convlayers.nn.extras import check_channels, named
 from convlayers.ops.borders import extend
+from convlayers.ops.layout import in_layout_of
 
 
 class LocallyConnectedNd(nn.Module):
@@ -98,16 +99,16 @@ class LocallyConnectedNd(nn.Module):
                 at.output_size, at.stride, self.kernel_size, at.dilation, self.input_size, at.low, strict=True
             )
         )
-        x = extend(x, at.low, high, at.border, at.value)
+        windows = extend(x, at.low, high, at.border, at.value)
         for axis in range(self.rank):
             k, d = self.kernel_size[axis], self.dilation[axis]
-            x = x.unfold(axis + 2, geometry.reach(k, d), self.stride[axis])[..., ::d]
+            windows = windows.unfold(axis + 2, geometry.reach(k, d), self.stride[axis])[..., ::d]
         axes = "xyz"[: self.rank]
         taps = "uvw"[: self.rank]
-        output = torch.einsum(f"bc{axes}{taps},{axes}oc{taps}->bo{axes}", x, self.weight)
+        output = torch.einsum(f"bc{axes}{taps},{axes}oc{taps}->bo{axes}", windows, self.weight)
         if self.bias is not None:
             output = output + self.bias
-        output = resolve(self.activation)(output)
+        output = resolve(self.activation)(in_layout_of(x, output))
         return output.squeeze(0) if unbatched else output
 
     def extra_repr(self) -> str:
@@ -119,6 +120,8 @@ class LocallyConnectedNd(nn.Module):
             text += ", bias=False"
         if self.padding_mode != "zeros":
             text += f", padding_mode={self.padding_mode}"
+        if activation := named(activation=self.activation):
+            text += f", {activation}"
         return text
 
 
