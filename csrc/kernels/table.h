@@ -6,6 +6,7 @@
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/direct/direct.h"
 #include "kernels/pool/pool.h"
+#include "kernels/winograd/winograd.h"
 
 namespace convlayers {
 
@@ -24,6 +25,10 @@ struct Kernels {
   Kernel<DirectWeightProblem> direct_weight;
   Kernel<DepthwiseProblem> depthwise;
   Kernel<DepthwiseWeightProblem> depthwise_weight;
+  Kernel<DirectProblem> winograd;
+  Kernel<WinogradPack> winograd_pack;
+  Kernel<DirectWeightProblem> winograd_weight;
+  Kernel<WinogradTaps> winograd_taps;
   Kernel<PoolProblem> max_pool;
   Kernel<PoolProblem> avg_pool;
   Kernel<PoolProblem> avg_pool_adjoint;

@@ -14,21 +14,21 @@ Ints spatial(const Tensor& t) {
 // reading out of bounds.
 struct Call {
   int64_t batch, groups, in_channels, out_channels;
-  bool transposed, depthwise;
+  bool transposed, depthwise, winograd;
   AxisGeometry axis[3];
 
   Call(int64_t batch_, int64_t in, int64_t out, const Ints& input_size, const Ints& output_size,
        const Ints& kernel_size, const Ints& stride, const Ints& low, const Ints& dilation, int64_t groups_,
        bool transposed_, const Ints& border, const std::string& kernel)
       : batch(batch_), groups(groups_), in_channels(in), out_channels(out), transposed(transposed_),
-        depthwise(kernel == "depthwise") {
+        depthwise(kernel == "depthwise"), winograd(kernel == "winograd") {
     const size_t rank = stride.size();
     STD_TORCH_CHECK(rank >= 1 && rank <= 3 && input_size.size() == rank && output_size.size() == rank &&
                         kernel_size.size() == rank && low.size() == rank && dilation.size() == rank &&
                         border.size() == rank,
                     "convlayers: sizes, stride, low, dilation and border must have one entry a spatial axis, 1 to 3");
     STD_TORCH_CHECK(groups >= 1 && in % groups == 0 && out % groups == 0, "convlayers: groups must divide the channels");
-    STD_TORCH_CHECK(kernel == "direct" || (depthwise && groups == in), "convlayers: no kernel '", kernel,
+    STD_TORCH_CHECK(kernel == "direct" || (winograd && groups == 1) || (depthwise && groups == in), "convlayers: no kernel '", kernel,
                     "' for this convolution");
     for (auto& a : axis) a = {1, 1, 1, 1, 1, 0, Border::kConstant};
     for (size_t i = 0; i < rank; ++i) {
@@ -159,10 +159,18 @@ void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, con
     return run(k.depthwise, p);
   }
   const int64_t width = (sizes.rows + k.lanes - 1) / k.lanes * k.lanes;
-  const Tensor packed = workspace(weight, sizes.groups * width * sizes.columns * sizes.taps());
-  const Pack job{static_cast<const float*>(weight.const_data_ptr()), c.strides(weight, adjoint), sizes, k.lanes, k.block,
-                 static_cast<float*>(packed.data_ptr())};
-  parallel(pack_parts(job), [&](int64_t i) { pack(job, i); });
+  // The gradient of a folding border has not Winograd's form: direct.
+  const bool winograd = c.winograd && winograd_fits(plan.view());
+  const int64_t taps = winograd ? sizes.kernel[0] * kWinogradPoints : sizes.taps();
+  const Tensor packed = workspace(weight, sizes.groups * width * sizes.columns * taps);
+  const auto* from = static_cast<const float*>(weight.const_data_ptr());
+  auto* to = static_cast<float*>(packed.data_ptr());
+  if (winograd) {
+    run(k.winograd_pack, WinogradPack{&plan.view(), from, c.strides(weight, adjoint), sizes, to});
+  } else {
+    const Pack job{from, c.strides(weight, adjoint), sizes, k.lanes, k.block, to};
+    parallel(pack_parts(job), [&](int64_t i) { pack(job, i); });
+  }
   DirectProblem p{};
   p.gather = &plan.view();
   p.source = source.data();
@@ -174,7 +182,7 @@ void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, con
   p.weight = static_cast<const float*>(packed.const_data_ptr());
   p.bias = bias_data;
   p.activation = activation;
-  run(k.direct, p);
+  run(winograd ? k.winograd : k.direct, p);
 }
 
 // In how many parts the pixels are summed: enough for a few threads, each long enough to be worth a buffer of its own.
@@ -257,8 +265,10 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
     sizes.groups = sizes.columns = 1;
   }
   const int64_t width = (sizes.rows + k.lanes - 1) / k.lanes * k.lanes;
-  const int64_t floats = sizes.groups * sizes.taps() * sizes.columns * width;
-  const int64_t segments = segment_count(plan.view(), floats);
+  const bool winograd = call.winograd && winograd_fits(plan.view());
+  const int64_t taps = winograd ? sizes.kernel[0] * kWinogradPoints : sizes.taps();
+  const int64_t floats = sizes.groups * taps * sizes.columns * width;
+  int64_t segments = segment_count(plan.view(), floats);
   const Tensor sums = workspace(input, segments * floats);
   auto* result = static_cast<float*>(sums.data_ptr());
   if (call.depthwise) {
@@ -283,7 +293,15 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
     p.output_channels = sizes.rows;
     p.segments = segments;
     p.result = result;
-    run(k.direct_weight, p);
+    run(winograd ? k.winograd_weight : k.direct_weight, p);
+  }
+  Tensor summed = sums;  // what `result` points into
+  if (winograd) {
+    summed = workspace(input, sizes.taps() * sizes.columns * width);
+    auto* to = static_cast<float*>(summed.data_ptr());
+    run(k.winograd_taps, WinogradTaps{&plan.view(), sizes.columns, sizes.rows, segments, result, to});
+    result = to;
+    segments = 1;
   }
   const Unpack job{result, segments, k.lanes, sizes, strides, static_cast<float*>(weight.data_ptr())};
   parallel(unpack_parts(job), [&](int64_t i) { unpack(job, i); });

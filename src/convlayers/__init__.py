@@ -65,7 +65,7 @@ from convlayers.nn import (
     StandardizedConv3d,
 )
 from convlayers.ops.library import isa, isas
-from convlayers.ops.select import which
+from convlayers.ops.select import precision, which
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -132,5 +132,6 @@ __all__ = [
     "functional",
     "isa",
     "isas",
+    "precision",
     "which",
 ]

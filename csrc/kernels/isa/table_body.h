@@ -6,6 +6,7 @@
 #include "kernels/depthwise/depthwise_body.h"
 #include "kernels/direct/direct_body.h"
 #include "kernels/pool/pool_body.h"
+#include "kernels/winograd/winograd_body.h"
 #include "kernels/table.h"
 
 #define CONVLAYERS_JOIN_(a, b) a##b
@@ -24,6 +25,10 @@ const Kernels CONVLAYERS_JOIN(CONVLAYERS_ISA, _kernels) = {
     .direct_weight = {direct_weight_tasks, direct_weight},
     .depthwise = {depthwise_tasks, depthwise},
     .depthwise_weight = {depthwise_weight_tasks, depthwise_weight},
+    .winograd = {winograd_tasks, winograd},
+    .winograd_pack = {winograd_pack_tasks, winograd_pack},
+    .winograd_weight = {winograd_weight_tasks, winograd_weight},
+    .winograd_taps = {winograd_taps_tasks, winograd_taps},
     .max_pool = {pool_tasks, max_pool},
     .avg_pool = {pool_tasks, avg_pool},
     .avg_pool_adjoint = {pool_adjoint_tasks, avg_pool_adjoint},

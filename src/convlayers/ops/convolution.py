@@ -61,7 +61,7 @@ def convolution(
             constants for those that are CONSTANT.
         activation: applied to the result.
     """
-    kernels = _kernels(input, weight, groups, transposed)
+    kernels = _kernels(input, weight, output_size, stride, dilation, groups, transposed)
     kernel = select.choose("transposed_convolution" if transposed else "convolution", kernels, input, weight, bias)
     if kernel == "torch":
         output = _torch(input, weight, bias, output_size, stride, low, dilation, groups, transposed, border, value)
@@ -75,10 +75,26 @@ def convolution(
     return output if fused is activation else activation(output)
 
 
-def _kernels(input: Tensor, weight: Tensor, groups: int, transposed: bool) -> tuple[str, ...]:
+def _kernels(
+    input: Tensor, weight: Tensor, output_size: Ints, stride: Ints, dilation: Ints, groups: int, transposed: bool
+) -> tuple[str, ...]:
     """Our kernels that can compute this convolution, best first."""
-    channelwise = groups > 1 and groups == (input.shape[1] if not transposed else weight.shape[0])
-    return ("depthwise", "direct") if channelwise else ("direct",)
+    if groups > 1:
+        channelwise = groups == (input.shape[1] if not transposed else weight.shape[0])
+        return ("depthwise", "direct") if channelwise else ("direct",)
+    plane = tuple(weight.shape[2:])[-2:] == (3, 3) and stride[-2:] == (1, 1) and dilation[-2:] == (1, 1)
+    if not plane or select.is_exact():
+        return ("direct",)
+    return ("winograd", "direct") if _winograd_pays(input.shape[1], weight, output_size) else ("direct", "winograd")
+
+
+def _winograd_pays(in_channels: int, weight: Tensor, output_size: Ints) -> bool:
+    """Whether a quarter of the multiplications is worth the transforms: they cost as much as some 8 channels each way,
+    and whole tiles of 4x4 outputs are computed, however few are wanted."""
+    out_channels = weight.numel() // max(1, in_channels * math.prod(weight.shape[2:]))
+    rows, columns = output_size[-2:]
+    computed = 16 * -(-rows // 4) * -(-columns // 4)
+    return min(in_channels, out_channels) >= 16 and computed <= 2 * rows * columns
 
 
 # --- torch's own operators, with the same meaning ---------------------------------------------------------------------

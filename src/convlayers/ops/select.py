@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from convlayers.errors import ArgumentError
 from convlayers.ops import library
 
 
@@ -57,6 +58,48 @@ def obstacle(*tensors: Tensor | None) -> str | None:
         if torch.overrides.has_torch_function_unary(t):
             return f"{type(t).__name__} overrides torch's functions"
     return None
+
+
+_exact = False
+
+
+class precision:
+    """How much a convolution may round: from here on, or within a ``with`` block.
+
+    Args:
+        mode: ``'default'`` lets 3x3 convolutions run by Winograd's algorithm: two to three times the rounding of the
+            definition, and an infinity or NaN spreads to outputs beside those that see it. ``'exact'`` takes kernels
+            that add up the definition's products, in one order: a sample's result does not depend on its batch.
+
+    Example:
+        >>> import convlayers
+        >>> layer, x = convlayers.Conv2d(64, 64, 3, padding=1), torch.zeros(1, 64, 8, 8)
+        >>> which(layer, x)[0].kernel
+        'winograd'
+        >>> with convlayers.precision("exact"):
+        ...     which(layer, x)[0].kernel
+        'direct'
+    """
+
+    def __init__(self, mode: str) -> None:
+        global _exact
+        if mode not in ("default", "exact"):
+            raise ArgumentError(f"mode must be 'default' or 'exact'; received {mode!r}")
+        self._before, self._mode = _exact, mode == "exact"
+        _exact = self._mode
+
+    def __enter__(self) -> None:
+        global _exact
+        _exact = self._mode
+
+    def __exit__(self, *error: object) -> None:
+        global _exact
+        _exact = self._before
+
+
+def is_exact() -> bool:
+    """Whether ``precision('exact')`` is in force."""
+    return _exact
 
 
 _trace: list[list[Choice]] = []

@@ -1,0 +1,43 @@
+// Winograd's minimal filtering F(4x4, 3x3) for dense 3x3 convolutions of stride 1 and dilation 1, forward and for the
+// gradient of the input; in 3-D over the last two axes, summed over the taps of the first. A quarter of the
+// multiplications of the definition (Lavin, Gray 2016, arXiv 1509.09308).
+//
+// A tile of 4x4 outputs depends on 6x6 sources. With x the sources, w the filter and o the product of elements,
+//
+//     y = A' [ (G w G') o (B' x B) ] A,
+//
+// and the products, summed over the channels, are 36 matrix products of tiles by channels. The points are 0,
+// +-1/sqrt(2), +-sqrt(2) and infinity, which round less than 0, +-1, +-2 and infinity do.
+#pragma once
+
+#include "kernels/direct/direct.h"
+#include "kernels/layout/layout.h"
+
+namespace convlayers {
+
+constexpr int64_t kWinogradOut = 4, kWinogradIn = 6, kWinogradPoints = kWinogradIn * kWinogradIn;
+
+// Whether a gather has the form above: one region, three taps side by side along each of the last two axes.
+bool winograd_fits(const Gather& g);
+
+// A filter bank, transformed for a gather that fits. DirectProblem::weight then points at
+// [block of output channels][point][tap of the first axis][source channel][channel of the block]; groups is 1.
+struct WinogradPack {
+  const Gather* gather;
+  const float* weight;
+  FilterStrides strides;
+  FilterSizes sizes;
+  float* packed;
+};
+
+// The gradient of the weights: DirectWeightProblem's sums over tiles, `result` then being
+// [segment][block of output channels][point][tap of the first axis][source channel][channel of the block],
+// and what makes filter taps of them.
+struct WinogradTaps {
+  const Gather* gather;  // of the forward computation
+  int64_t source_channels, output_channels, segments;
+  const float* sums;
+  float* result;  // [filter tap][source channel][output channel, rounded up to whole vectors]
+};
+
+}  // namespace convlayers

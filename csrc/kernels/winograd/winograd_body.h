@@ -1,0 +1,396 @@
+#pragma once
+
+#include "kernels/direct/direct_body.h"
+#include "kernels/winograd/winograd.h"
+
+namespace {
+
+using convlayers::kWinogradIn;
+using convlayers::kWinogradOut;
+using convlayers::kWinogradPoints;
+using convlayers::WinogradPack;
+using convlayers::WinogradTaps;
+
+constexpr float kA = 0.70710678118654752f, kB = 1.41421356237309505f;  // the points: 0, +-kA, +-kB, infinity
+
+// B' d, in place.
+inline void winograd_source(Vec (&d)[6]) {
+  const Vec even1 = d[4] - 2.f * d[2], odd1 = kA * d[3] - kB * d[1];
+  const Vec even2 = d[4] - 0.5f * d[2], odd2 = kB * d[3] - kA * d[1];
+  d[0] = d[0] - 2.5f * d[2] + d[4];
+  d[5] = d[1] - 2.5f * d[3] + d[5];
+  d[1] = even1 + odd1;
+  d[2] = even1 - odd1;
+  d[3] = even2 + odd2;
+  d[4] = even2 - odd2;
+}
+
+// A' m.
+inline void winograd_output(const Vec (&m)[6], Vec (&y)[4]) {
+  const Vec sum1 = m[1] + m[2], difference1 = m[1] - m[2], sum2 = m[3] + m[4], difference2 = m[3] - m[4];
+  y[0] = m[0] + sum1 + sum2;
+  y[1] = kA * difference1 + kB * difference2;
+  y[2] = 0.5f * sum1 + 2.f * sum2;
+  y[3] = (kA / 2) * difference1 + (2 * kB) * difference2 + m[5];
+}
+
+// G w.
+inline void winograd_filter(const Vec (&w)[3], Vec (&u)[6]) {
+  const Vec even1 = (-2.f / 3) * w[0] + (-1.f / 3) * w[2], odd1 = (-2.f / 3 * kA) * w[1];
+  const Vec even2 = (1.f / 6) * w[0] + (1.f / 3) * w[2], odd2 = (1.f / 6 * kB) * w[1];
+  u[0] = w[0];
+  u[1] = even1 + odd1;
+  u[2] = even1 - odd1;
+  u[3] = even2 + odd2;
+  u[4] = even2 - odd2;
+  u[5] = w[2];
+}
+
+// How a problem is cut: blocks of tiles whose transforms stay in the second-level cache.
+struct WinogradCut {
+  int64_t rows, columns, tiles, depth;  // tiles along either axis and in all; taps of the first axis
+  int64_t channels;                     // of the source, rounded up to whole vectors
+  int64_t block, chunks;                // tiles a block, blocks
+
+  WinogradCut(const Gather& g, int64_t source_channels) {
+    const auto& [d, h, w] = g.region->axis;
+    rows = (h.outputs + kWinogradOut - 1) / kWinogradOut;
+    columns = (w.outputs + kWinogradOut - 1) / kWinogradOut;
+    tiles = g.region->pixels / (h.outputs * w.outputs) * rows * columns;
+    depth = d.taps;
+    channels = rounded(source_channels);
+    constexpr int64_t kFloats = 160 * 1024;
+    const int64_t fit = kFloats / (kWinogradPoints * (depth * channels + kBlock)) / kRows * kRows;
+    block = std::clamp<int64_t>(fit, 4 * kRows, 8 * kRows);
+    chunks = (tiles + block - 1) / block;
+  }
+  // Between points, a vector more than what is used, or their addresses would share a few sets of the cache.
+  int64_t source_stride() const { return depth * block * channels + kLanes; }
+  int64_t product_stride() const { return block * kBlock + kLanes; }
+};
+
+// A tile: its batch and place.
+struct WinogradTile {
+  int64_t n, d, h, w;
+  WinogradTile(const Gather& g, const WinogradCut& cut, int64_t index) {
+    w = index % cut.columns * kWinogradOut;
+    index /= cut.columns;
+    h = index % cut.rows * kWinogradOut;
+    index /= cut.rows;
+    d = index % g.region->axis[0].outputs;
+    n = index / g.region->axis[0].outputs;
+  }
+};
+
+// Where position j of a tile reads along an axis; `nothing` beyond what its outputs reach.
+inline int64_t winograd_lookup(const Gather& g, int axis, int64_t output, int64_t j, int64_t nothing) {
+  const auto& a = g.region->axis[axis];
+  if (output + j >= a.outputs + 2) return nothing;
+  return g.lookup[axis][a.base[output] + std::min(a.shift[0], a.shift[2]) + j];
+}
+
+// B' x B of one tile, for every tap of the first axis: to[point * stride + (tap * block) * channels + channel].
+template <class Problem>
+void transform_source(const Problem& p, const WinogradCut& cut, const WinogradTile& tile, const float* zeros, float* to) {
+  const Gather& g = *p.gather;
+  const auto& depth = g.region->axis[0];
+  constexpr int64_t kNothing = INT64_MIN;  // a source that no output of the tile depends on
+  int64_t rows[kWinogradIn], columns[kWinogradIn];
+  for (int64_t j = 0; j < kWinogradIn; ++j) {
+    rows[j] = winograd_lookup(g, 1, tile.h, j, kNothing);
+    columns[j] = winograd_lookup(g, 2, tile.w, j, kNothing);
+  }
+  for (int64_t t = 0; t < depth.taps; ++t, to += cut.block * cut.channels) {
+    const int64_t plane = g.lookup[0][depth.base[tile.d] + depth.shift[t]];
+    const float* source[kWinogradIn][kWinogradIn];
+    for (int64_t i = 0; i < kWinogradIn; ++i)
+      for (int64_t j = 0; j < kWinogradIn; ++j)
+        source[i][j] = rows[i] == kNothing || columns[j] == kNothing ? zeros
+                       : columns[j] < 0                              ? p.outside[2]
+                       : rows[i] < 0                                 ? p.outside[1]
+                       : plane < 0                                   ? p.outside[0]
+                           : p.source + (tile.n * g.source_batch + plane + rows[i] + columns[j]);
+    for (int64_t c = 0; c < cut.channels; c += kLanes) {
+      Vec half[kWinogradIn][kWinogradIn];
+      const int64_t left = p.source_channels - c;
+      for (int j = 0; j < kWinogradIn; ++j) {
+        Vec x[kWinogradIn];
+#pragma GCC unroll 6
+        for (int i = 0; i < kWinogradIn; ++i) x[i] = load_first(source[i][j] + c, left);
+        winograd_source(x);
+#pragma GCC unroll 6
+        for (int i = 0; i < kWinogradIn; ++i) half[i][j] = x[i];
+      }
+      for (int i = 0; i < kWinogradIn; ++i) {
+        winograd_source(half[i]);
+#pragma GCC unroll 6
+        for (int j = 0; j < kWinogradIn; ++j) store(to + (i * kWinogradIn + j) * cut.source_stride() + c, half[i][j]);
+      }
+    }
+  }
+}
+
+// A' m A of one tile, for the output channels of a block.
+void transform_output(const DirectProblem& p, const WinogradCut& cut, const WinogradTile& tile, const float* from,
+                      int64_t channel, int64_t width) {
+  const Gather& g = *p.gather;
+  const auto& [d, h, w] = g.region->axis;
+  const int64_t rows = std::min(kWinogradOut, h.outputs - tile.h), columns = std::min(kWinogradOut, w.outputs - tile.w);
+  float* output = p.output + tile.n * g.output_batch + d.output[tile.d] + channel;
+  for (int64_t c = 0; c < width; c += kLanes) {
+    const Vec bias = p.bias ? load_first(p.bias + channel + c, width - c) : Vec{};
+    Vec half[kWinogradOut][kWinogradIn];
+    for (int j = 0; j < kWinogradIn; ++j) {
+      Vec m[kWinogradIn], y[kWinogradOut];
+#pragma GCC unroll 6
+      for (int i = 0; i < kWinogradIn; ++i) m[i] = load(from + (i * kWinogradIn + j) * cut.product_stride() + c);
+      winograd_output(m, y);
+#pragma GCC unroll 4
+      for (int i = 0; i < kWinogradOut; ++i) half[i][j] = y[i];
+    }
+    for (int64_t i = 0; i < rows; ++i) {
+      Vec y[kWinogradOut];
+      winograd_output(half[i], y);
+      for (int64_t j = 0; j < columns; ++j)
+        store_first(output + h.output[tile.h + i] + w.output[tile.w + j] + c, activate(y[j] + bias, p.activation),
+                    width - c);
+    }
+  }
+}
+
+// Where blocks of tiles are few, the output channels are shared out in parts. Tasks of one part follow each other, so that
+// its weights are read while they are near.
+inline int64_t winograd_parts(const DirectProblem& p, const WinogradCut& cut) {
+  return std::min(blocks(p.output_channels), (kTasks + cut.chunks - 1) / std::max<int64_t>(cut.chunks, 1));
+}
+int64_t winograd_tasks(const DirectProblem& p) {
+  const WinogradCut cut(*p.gather, p.source_channels);
+  return cut.chunks * winograd_parts(p, cut);
+}
+
+void winograd(const DirectProblem& p, int64_t begin, int64_t end) {
+  const Gather& g = *p.gather;
+  const WinogradCut cut(g, p.source_channels);
+  const int64_t block_count = blocks(p.output_channels), parts = winograd_parts(p, cut);
+  const Scratch<float> sources(kWinogradPoints * cut.source_stride()), products(kWinogradPoints * cut.product_stride());
+  const Scratch<float> zeros(cut.channels);
+  std::fill(zeros.get(), zeros.get() + cut.channels, 0.f);
+  const Scratch<int64_t> taps(cut.depth);  // of the first axis
+  for (int64_t t = 0; t < cut.depth; ++t) taps.get()[t] = g.region->tap[t * 9] / 9;
+  const Scratch<const float*> table(cut.depth * kRows);
+  for (int64_t task = begin; task < end; ++task) {
+    const int64_t part = task / cut.chunks, first = task % cut.chunks * cut.block;
+    const int64_t count = std::min(cut.block, cut.tiles - first);
+    for (int64_t i = 0; i < count; ++i)
+      transform_source(p, cut, WinogradTile(g, cut, first + i), zeros.get(), sources.get() + i * cut.channels);
+    for (int64_t b = block_count * part / parts; b < block_count * (part + 1) / parts; ++b) {
+      const int64_t width = std::min(kBlock, p.output_channels - b * kBlock), whole = rounded(width);
+      const float* weight = p.weight + b * kBlock * kWinogradPoints * cut.depth * p.source_channels;
+      for (int64_t point = 0; point < kWinogradPoints; ++point) {
+        Tile t;
+        t.source = table.get();
+        t.tap = taps.get();
+        t.taps = cut.depth;
+        t.weight = weight + point * cut.depth * p.source_channels * whole;
+        t.channel = 0;
+        t.channels = p.source_channels;
+        t.bias = nullptr;
+        t.activation = {};
+        t.width = whole;
+        for (int64_t i = 0; i < count; i += kRows) {
+          const int64_t rows = std::min<int64_t>(kRows, count - i);
+          float* output[kRows];
+          for (int64_t r = 0; r < rows; ++r) {
+            output[r] = products.get() + point * cut.product_stride() + (i + r) * kBlock;
+            for (int64_t k = 0; k < cut.depth; ++k)
+              table.get()[k * kRows + r] =
+                  sources.get() + point * cut.source_stride() + (k * cut.block + i + r) * cut.channels;
+          }
+          t.output = output;
+          kTile.entry[rows - 1][whole / kLanes - 1](t);
+        }
+      }
+      for (int64_t i = 0; i < count; ++i)
+        transform_output(p, cut, WinogradTile(g, cut, first + i), products.get() + i * kBlock, b * kBlock, width);
+    }
+  }
+}
+
+// --- weights -----------------------------------------------------------------------------------------------------------
+
+// One task a block of output channels and source channel.
+int64_t winograd_pack_tasks(const WinogradPack& p) { return blocks(p.sizes.rows) * p.sizes.columns; }
+
+void winograd_pack(const WinogradPack& p, int64_t begin, int64_t end) {
+  const auto& [d, h, w] = p.gather->region->axis;
+  const bool flip_h = h.shift[1] < h.shift[0], flip_w = w.shift[1] < w.shift[0];
+  const int64_t depth = p.sizes.kernel[0], columns = p.sizes.columns;
+  alignas(64) float filter[3][3][kBlock];
+  for (int64_t task = begin; task < end; ++task) {
+    const int64_t block = task / columns, column = task % columns;
+    const int64_t count = std::min(kBlock, p.sizes.rows - block * kBlock), width = rounded(count);
+    float* packed = p.packed + block * kBlock * kWinogradPoints * depth * columns + column * width;
+    for (int64_t t = 0; t < depth; ++t) {
+      const float* from =
+          p.weight + block * kBlock * p.strides.row + column * p.strides.column + t * p.strides.axis[0];
+      std::memset(filter, 0, sizeof filter);
+      for (int64_t row = 0; row < count; ++row)
+        for (int64_t i = 0; i < 3; ++i)
+          for (int64_t j = 0; j < 3; ++j)
+            filter[i][j][row] = from[row * p.strides.row + (flip_h ? 2 - i : i) * p.strides.axis[1] +
+                                     (flip_w ? 2 - j : j) * p.strides.axis[2]];
+      for (int64_t v = 0; v < width; v += kLanes) {
+        Vec half[kWinogradIn][3];
+        for (int j = 0; j < 3; ++j) {
+          const Vec tap[3] = {load(&filter[0][j][v]), load(&filter[1][j][v]), load(&filter[2][j][v])};
+          Vec u[kWinogradIn];
+          winograd_filter(tap, u);
+          for (int i = 0; i < kWinogradIn; ++i) half[i][j] = u[i];
+        }
+        for (int i = 0; i < kWinogradIn; ++i) {
+          Vec u[kWinogradIn];
+          winograd_filter(half[i], u);
+          for (int j = 0; j < kWinogradIn; ++j)
+            store(packed + ((i * kWinogradIn + j) * depth + t) * columns * width + v, u[j]);
+        }
+      }
+    }
+  }
+}
+
+// --- gradient of the weights: F(3x3, 4x4), with the same points and the same transform of the source ------------------
+
+// G g, for the gradients of four outputs.
+inline void winograd_gradient(const Vec (&g)[4], Vec (&u)[6]) {
+  const Vec even1 = (-2.f / 3) * g[0] + (-1.f / 3) * g[2], odd1 = (-2.f / 3 * kA) * g[1] + (-1.f / 3 * kA) * g[3];
+  const Vec even2 = (1.f / 6) * g[0] + (1.f / 3) * g[2], odd2 = (1.f / 6 * kB) * g[1] + (1.f / 3 * kB) * g[3];
+  u[0] = g[0];
+  u[1] = even1 + odd1;
+  u[2] = even1 - odd1;
+  u[3] = even2 + odd2;
+  u[4] = even2 - odd2;
+  u[5] = g[3];
+}
+
+// A' m, for three taps.
+inline void winograd_taps(const Vec (&m)[6], Vec (&y)[3]) {
+  const Vec sum1 = m[1] + m[2], sum2 = m[3] + m[4];
+  y[0] = m[0] + sum1 + sum2;
+  y[1] = kA * (m[1] - m[2]) + kB * (m[3] - m[4]);
+  y[2] = 0.5f * sum1 + 2.f * sum2 + m[5];
+}
+
+// G g G' of one tile, for the output channels of a block.
+void transform_gradient(const DirectWeightProblem& p, const WinogradCut& cut, const WinogradTile& tile, float* to,
+                        int64_t channel, int64_t width) {
+  const Gather& g = *p.gather;
+  const auto& [d, h, w] = g.region->axis;
+  const int64_t rows = std::min(kWinogradOut, h.outputs - tile.h), columns = std::min(kWinogradOut, w.outputs - tile.w);
+  const float* gradient = p.gradient + tile.n * g.output_batch + d.output[tile.d] + channel;
+  for (int64_t c = 0; c < width; c += kLanes) {
+    Vec half[kWinogradIn][kWinogradOut];
+    for (int64_t j = 0; j < kWinogradOut; ++j) {
+      Vec x[kWinogradOut], u[kWinogradIn];
+      for (int64_t i = 0; i < kWinogradOut; ++i)
+        x[i] = i < rows && j < columns
+                   ? load_first(gradient + h.output[tile.h + i] + w.output[tile.w + j] + c, width - c)
+                   : Vec{};
+      winograd_gradient(x, u);
+#pragma GCC unroll 6
+      for (int i = 0; i < kWinogradIn; ++i) half[i][j] = u[i];
+    }
+    for (int i = 0; i < kWinogradIn; ++i) {
+      Vec u[kWinogradIn];
+      winograd_gradient(half[i], u);
+#pragma GCC unroll 6
+      for (int j = 0; j < kWinogradIn; ++j) store(to + (i * kWinogradIn + j) * cut.product_stride() + c, u[j]);
+    }
+  }
+}
+
+// Tasks: segments of the tiles, each with sums of its own, by blocks of output channels.
+int64_t winograd_weight_tasks(const DirectWeightProblem& p) { return p.segments * blocks(p.output_channels); }
+
+void winograd_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
+  const Gather& g = *p.gather;
+  const WinogradCut cut(g, p.source_channels);
+  const int64_t block_count = blocks(p.output_channels), lines = cut.depth * p.source_channels;
+  const Scratch<float> sources(kWinogradPoints * cut.source_stride()), gradients(kWinogradPoints * cut.product_stride());
+  const Scratch<float> zeros(cut.channels);
+  std::fill(zeros.get(), zeros.get() + cut.channels, 0.f);
+  const Scratch<const float*> source(cut.block), gradient(cut.block);
+  for (int64_t task = begin; task < end; ++task) {
+    const int64_t segment = task / block_count, block = task % block_count;
+    const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
+    float* result = p.result + (segment * rounded(p.output_channels) + block * kBlock) * kWinogradPoints * lines;
+    std::memset(result, 0, static_cast<size_t>(kWinogradPoints * lines * whole) * sizeof(float));
+    for (int64_t chunk = cut.chunks * segment / p.segments; chunk < cut.chunks * (segment + 1) / p.segments; ++chunk) {
+      const int64_t first = chunk * cut.block, count = std::min(cut.block, cut.tiles - first);
+      for (int64_t i = 0; i < count; ++i) {
+        const WinogradTile tile(g, cut, first + i);
+        transform_source(p, cut, tile, zeros.get(), sources.get() + i * cut.channels);
+        transform_gradient(p, cut, tile, gradients.get() + i * kBlock, block * kBlock, width);
+      }
+      OuterTile t;
+      t.source = source.get();
+      t.gradient = gradient.get();
+      t.pixels = count;
+      t.width = whole;
+      t.stride = whole;
+      for (int64_t point = 0; point < kWinogradPoints; ++point) {
+        for (int64_t i = 0; i < count; ++i) gradient.get()[i] = gradients.get() + point * cut.product_stride() + i * kBlock;
+        for (int64_t k = 0; k < cut.depth; ++k) {
+          for (int64_t i = 0; i < count; ++i)
+            source.get()[i] = sources.get() + point * cut.source_stride() + (k * cut.block + i) * cut.channels;
+          for (int64_t row = 0; row < p.source_channels; row += kRows) {
+            t.channel = row;
+            t.result = result + (point * lines + k * p.source_channels + row) * whole;
+            const int64_t rows = std::min<int64_t>(kRows, p.source_channels - row);
+            kOuterTile.entry[rows - 1][whole / kLanes - 1](t);
+          }
+        }
+      }
+    }
+  }
+}
+
+// The segments' sums, added in their order and turned into taps; one task a block of output channels, tap of the first
+// axis and source channel.
+int64_t winograd_taps_tasks(const WinogradTaps& p) {
+  return blocks(p.output_channels) * p.gather->region->axis[0].taps * p.source_channels;
+}
+
+void winograd_taps(const WinogradTaps& p, int64_t begin, int64_t end) {
+  const auto& [d, h, w] = p.gather->region->axis;
+  const bool flip_h = h.shift[1] < h.shift[0], flip_w = w.shift[1] < w.shift[0];
+  const int64_t lines = d.taps * p.source_channels, padded = rounded(p.output_channels);
+  for (int64_t task = begin; task < end; ++task) {
+    const int64_t block = task / lines, line = task % lines, c = line % p.source_channels;
+    const int64_t first_tap = p.gather->region->tap[line / p.source_channels * 9] / 9 * 9;
+    const int64_t whole = rounded(std::min(kBlock, p.output_channels - block * kBlock));
+    for (int64_t v = 0; v < whole; v += kLanes) {
+      Vec half[3][kWinogradIn];
+      for (int64_t j = 0; j < kWinogradIn; ++j) {
+        Vec m[kWinogradIn], y[3];
+        for (int64_t i = 0; i < kWinogradIn; ++i) {
+          const float* sum = p.sums + block * kBlock * kWinogradPoints * lines +
+                             ((i * kWinogradIn + j) * lines + line) * whole + v;
+          m[i] = load(sum);
+          for (int64_t s = 1; s < p.segments; ++s) m[i] += load(sum + s * padded * kWinogradPoints * lines);
+        }
+        winograd_taps(m, y);
+        for (int i = 0; i < 3; ++i) half[i][j] = y[i];
+      }
+      for (int64_t i = 0; i < 3; ++i) {
+        Vec y[3];
+        winograd_taps(half[i], y);
+        for (int64_t j = 0; j < 3; ++j) {
+          const int64_t tap = first_tap + (flip_h ? 2 - i : i) * 3 + (flip_w ? 2 - j : j);
+          store(p.result + (tap * p.source_channels + c) * padded + block * kBlock + v, y[j]);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace

@@ -1,0 +1,161 @@
+"""Winograd's algorithm: within its bound of float64 in all three directions, for every border; chosen where it pays."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+import convlayers
+import convlayers.functional as F
+
+#: Relative to the largest entry of a result, in float32's unit roundoff of 6e-8: some 80 of them.
+BOUND = 5e-6
+
+
+def results(
+    function: Callable[..., Tensor], tensors: tuple[Tensor, ...], grad: Tensor, **options: object
+) -> list[Tensor]:
+    """The output and the gradients of all tensors."""
+    leaves = [t.detach().clone().requires_grad_() for t in tensors]
+    output = function(*leaves, **options)
+    return [output.detach(), *torch.autograd.grad(output, leaves, grad)]
+
+
+SHAPES = [
+    # batch, in, out, size
+    (2, 16, 64, (8, 8)),
+    (3, 17, 70, (9, 13)),
+    (2, 5, 3, (7, 5)),
+    (1, 8, 8, (3, 3)),
+    (4, 130, 200, (7, 7)),
+    (1, 512, 512, (7, 7)),
+    (2, 18, 40, (5, 9, 9)),
+    (1, 8, 16, (7, 8, 8)),
+    (0, 8, 8, (8, 8)),
+]
+BORDERS = [
+    {"padding": 1},
+    {"padding": 0},
+    {"padding": 2, "padding_mode": "circular"},
+    {"padding": 1, "padding_mode": "reflect"},
+    {"padding": "same", "padding_mode": "replicate"},
+    {"padding": 1, "padding_mode": "constant", "padding_value": 2.5},
+]
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_all_directions_agree_with_float64(
+    shape: tuple[int, int, int, tuple[int, ...]], channels_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, inputs, outputs, size = shape
+    torch.manual_seed(0)
+    function = F.conv2d if len(size) == 2 else F.conv3d
+    x = torch.randn(batch, inputs, *size)
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last if len(size) == 2 else torch.channels_last_3d)
+    weight = torch.randn(outputs, inputs, *[3] * len(size)) * (9 * inputs) ** -0.5
+    bias = torch.randn(outputs)
+    for border in BORDERS:
+        monkeypatch.setenv("CONVLAYERS_KERNEL", "winograd")
+        choice = convlayers.which(function, x, weight, bias, **border)
+        assert [c.kernel for c in choice] == ["winograd"]
+        with torch.no_grad():
+            grad = torch.randn_like(function(x, weight, bias, **border))
+        got = results(function, (x, weight, bias), grad, **border)
+        monkeypatch.delenv("CONVLAYERS_KERNEL")
+        exact = [t.double() for t in (x, weight, bias)]
+        wanted = results(function, tuple(exact), grad.double(), **border)
+        for name, ours, reference in zip(("output", "input", "weight", "bias"), got, wanted, strict=True):
+            assert ours.shape == reference.shape
+            if reference.numel():
+                error = (ours.double() - reference).abs().max() / reference.abs().max().clamp_min(1e-30)
+                assert error < BOUND, f"{name}, {border}: {error:.1e}"
+
+
+def test_the_epilogue_and_transposed_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(2, 24, 10, 10), torch.randn(24, 40, 3, 3) / 15, torch.randn(40)
+    monkeypatch.setenv("CONVLAYERS_KERNEL", "winograd")
+    got = F.conv_transpose2d(x, weight, bias, padding=1, activation="tanh")
+    monkeypatch.delenv("CONVLAYERS_KERNEL")
+    wanted = torch.nn.functional.conv_transpose2d(x.double(), weight.double(), bias.double(), padding=1).tanh()
+    assert (got.double() - wanted).abs().max() < BOUND
+
+
+def test_double_backward(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    monkeypatch.setenv("CONVLAYERS_KERNEL", "winograd")
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        generator = torch.Generator().manual_seed(1)
+        x = torch.randn(2, 6, 8, 8, generator=generator).to(dtype).requires_grad_()
+        weight = (torch.randn(7, 6, 3, 3, generator=generator) / 7).to(dtype).requires_grad_()
+        y = F.conv2d(x, weight, padding=1)
+        first = torch.autograd.grad((y**2).sum(), (x, weight), create_graph=True)
+        found.append(torch.autograd.grad(sum((g**2).sum() for g in first), (x, weight)))
+    for ours, wanted in zip(*found, strict=True):
+        assert (ours.double() - wanted).abs().max() / wanted.abs().max() < 4 * BOUND
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_the_same_bits_for_any_number_of_threads(threads: int) -> None:
+    torch.manual_seed(0)
+    layer, x = convlayers.Conv2d(40, 72, 3, padding=1), torch.randn(3, 40, 20, 20, requires_grad=True)
+    assert convlayers.which(layer, x)[0].kernel == "winograd"
+
+    def run() -> list[Tensor]:
+        y = layer(x)
+        return [y, *torch.autograd.grad((y**2).sum(), (x, layer.weight, layer.bias))]
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        wanted = run()
+        torch.set_num_threads(threads)
+        assert all(map(torch.equal, run(), wanted))
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("layer", "size", "kernel"),
+    [
+        (convlayers.Conv2d(64, 64, 3, padding=1), (56, 56), "winograd"),
+        (convlayers.Conv3d(32, 32, (1, 3, 3)), (4, 16, 16), "winograd"),
+        (convlayers.Conv2d(3, 64, 3, padding=1), (56, 56), "direct"),
+        (convlayers.Conv2d(64, 64, 3, padding=1), (1, 64), "direct"),
+        (convlayers.Conv2d(64, 64, 3, stride=2), (56, 56), "direct"),
+        (convlayers.Conv2d(64, 64, 3, dilation=2), (56, 56), "direct"),
+        (convlayers.Conv2d(64, 64, 5), (56, 56), "direct"),
+        (convlayers.Conv2d(64, 64, 3, groups=2), (56, 56), "direct"),
+        (convlayers.Conv1d(64, 64, 3), (56,), "direct"),
+    ],
+    ids=str,
+)
+def test_it_is_chosen_where_it_pays(layer: torch.nn.Module, size: tuple[int, ...], kernel: str) -> None:
+    x = torch.zeros(1, layer.in_channels, *size)  # type: ignore[arg-type]
+    assert convlayers.which(layer, x)[0].kernel == kernel
+    with convlayers.precision("exact"):
+        assert convlayers.which(layer, x)[0].kernel == "direct"
+    assert convlayers.which(layer, x)[0].kernel == kernel
+
+
+def test_exact_does_not_depend_on_the_batch_around_a_sample() -> None:
+    torch.manual_seed(0)
+    layer, x = convlayers.Conv2d(32, 32, 3, padding=1), torch.randn(5, 32, 14, 14)
+    with convlayers.precision("exact"), torch.no_grad():
+        assert torch.equal(layer(x)[3:4], layer(x[3:4]))
+
+
+def test_precision_holds_until_it_is_changed() -> None:
+    layer, x = convlayers.Conv2d(64, 64, 3, padding=1), torch.zeros(1, 64, 8, 8)
+    convlayers.precision("exact")
+    try:
+        assert convlayers.which(layer, x)[0].kernel == "direct"
+    finally:
+        convlayers.precision("default")
+    assert convlayers.which(layer, x)[0].kernel == "winograd"
+    with pytest.raises(ValueError, match="mode must be 'default' or 'exact'; received 'fast'"):
+        convlayers.precision("fast")
