@@ -271,7 +271,7 @@ def test_calls_take_turns() -> None:
         return lambda: (order.append(name), time.sleep(seconds))
 
     times = timing.alternating({"a": call("a", timing.SAMPLE), "b": call("b", 2 * timing.SAMPLE)}, 4, 60.0)
-    assert order == [*"aabb", *"ab" * 4]
+    assert order == [*"aaaabbbb", *"ab" * 4]
     assert {name: (t.samples, t.calls_a_sample) for name, t in times.items()} == {"a": (4, 1), "b": (4, 1)}
     for t in times.values():
         assert timing.SAMPLE <= t.least <= t.quartiles[0] <= t.median <= t.quartiles[1]
@@ -309,6 +309,7 @@ def test_lines_fit_150_characters_and_tell_of_a_cut_batch(tmp_path: Path) -> Non
     line = report.line(result(given, 2.0))
     header = report.header(peers.PEERS).splitlines()
     assert "n 50->3 8x4x10x9 -> 8 2x3x3" in line
+    assert line.startswith(".. long for its column n")
     assert max(len(text) for text in (line, *header)) == 150
     assert len(line) == len(header[1])
     assert line.split()[-8:] == ["1.000"] * 4 + ["2.00", "12.5", "3.2", "50%"]

@@ -83,7 +83,7 @@ def line(result: Result) -> str:
     """A row; for a wrong one a line more for each peer that is wrong."""
     batch = str(result.batch) if result.problem.batch == result.batch else f"{result.batch}->{result.problem.batch}"
     shape = f"n {batch} {result.problem}"
-    left = f"{_cut(result.problem.name, _NAME)} {_cut(shape, _SHAPE)} {result.direction:8}"
+    left = f"{_end(result.problem.name, _NAME)} {_start(shape, _SHAPE)} {result.direction:8}"
     figures = result.figures
     if figures is None:
         return "\n".join([f"{left} WRONG", *(f"  WRONG {name}: {what}" for name, what in result.wrong.items())])
@@ -92,7 +92,12 @@ def line(result: Result) -> str:
     return f"{left}{milliseconds}{ratio:>8}{figures.gflops:8.1f}{figures.gbytes:8.1f}{figures.share:8.0%}"
 
 
-def _cut(text: str, width: int) -> str:
+def _end(text: str, width: int) -> str:
+    """What layers of one network differ in is at the end of their names."""
+    return f"{text:{width}}" if len(text) <= width else ".." + text[2 - width :]
+
+
+def _start(text: str, width: int) -> str:
     return f"{text:{width}}" if len(text) <= width else text[: width - 2] + ".."
 
 

@@ -116,12 +116,12 @@ def _timed(problem: Problem, direction: str, peers: tuple[Peer, ...], settings: 
 def affordable(problem: Problem, direction: str, peers: tuple[Peer, ...], seconds: float) -> int:
     """The batch, halved until one call of the slowest peer should take less than ``seconds``; at least 1.
 
-    Time is taken to grow with the batch, from one call of each peer with a batch of 1.
+    Time is taken to grow with the batch, from calls of each peer with a batch of 1.
     """
     if problem.batch == 1:
         return 1
     with torch.set_grad_enabled(direction == "training"):
-        slowest = max(timing.once(call) for call in _calls(problem.with_batch(1), direction, peers).values())
+        slowest = max(timing.estimate(call) for call in _calls(problem.with_batch(1), direction, peers).values())
     batch = problem.batch
     while batch > 1 and batch * slowest > seconds:
         batch //= 2

@@ -26,10 +26,10 @@ class Times(NamedTuple):
     calls_a_sample: int
 
 
-def once(call: Call) -> float:
-    """Seconds of a call after another that warms up."""
+def estimate(call: Call) -> float:
+    """Seconds of a call: the least of three, after one that warms up."""
     call()
-    return _sample(call, 1)
+    return min(_sample(call, 1) for _ in range(3))
 
 
 def alternating(calls: dict[str, Call], rounds: int, budget: float) -> dict[str, Times]:
@@ -44,7 +44,7 @@ def alternating(calls: dict[str, Call], rounds: int, budget: float) -> dict[str,
         The times of each, under its name.
     """
     begin = time.perf_counter()
-    repeats = {name: math.ceil(SAMPLE / max(once(call), SAMPLE / 10_000)) for name, call in calls.items()}
+    repeats = {name: math.ceil(SAMPLE / max(estimate(call), SAMPLE / 10_000)) for name, call in calls.items()}
     samples: dict[str, list[float]] = {name: [] for name in calls}
     for done in range(rounds):
         if done >= LEAST_ROUNDS and (time.perf_counter() - begin) * (done + 1) > budget * done:
