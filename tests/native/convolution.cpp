@@ -42,12 +42,15 @@ Problem random_problem() {
   p.transposed = pick(0, 1) != 0;
   p.constant = static_cast<float>(pick(-2, 2));
   const int64_t rank = pick(1, 3);
+  const bool tiles = rank > 1 && one_in(4);  // of the form that Winograd's algorithm takes
+  if (tiles) p.groups = 1;
   for (int64_t a = 0; a < 3; ++a) {
     AxisGeometry& g = p.axis[a];
     g = {1, 1, 1, 1, 1, 0, Border::kConstant};
     if (a < 3 - rank) continue;
     do {
       g = {pick(1, 9), 0, pick(1, 4), pick(1, 3), pick(1, 3), pick(-1, 4), static_cast<Border>(pick(0, 3))};
+      if (tiles && a > 0) g.kernel = 3, g.stride = g.dilation = 1;
       const int64_t reach = (g.kernel - 1) * g.dilation, high = pick(-1, 4);
       const int64_t span = g.input + g.low + high - reach - 1;
       g.output = p.transposed ? (g.input - 1) * g.stride - g.low - high + reach + 1
@@ -112,6 +115,13 @@ void check_sums(const char* what, const Kernels& k, const Problem& p, const std:
   compare(std::string(k.isa) + ", " + what + ": " + describe(p), wanted, got, [](double a, float b) { return a == b; });
 }
 
+// Winograd's algorithm rounds; a term too many or too few would be a whole number.
+void check_near(const char* what, const Kernels& k, const Problem& p, const std::vector<double>& wanted,
+                const std::vector<float>& got) {
+  compare(std::string(k.isa) + ", " + what + ": " + describe(p), wanted, got,
+          [](double a, float b) { return std::fabs(a - b) < 0.01; });
+}
+
 // Weights as a dense bank (group, row, column, tap): rows are outputs forward.
 void check(const Kernels& k, const Problem& p) {
   const int64_t in = p.inputs(), out = p.outputs(), taps = p.taps();
@@ -166,6 +176,14 @@ void check(const Kernels& k, const Problem& p) {
     d.activation = back ? none : relu;
     run(k.direct, d);
     check_sums(back ? "direct input gradient" : "direct", k, p, back ? gx : y, result);
+    if (p.groups > 1 || !winograd_fits(*d.gather)) continue;
+    auto transformed = poisoned(width * sizes.columns * kernel[0] * kWinogradPoints);
+    run(k.winograd_pack, WinogradPack{d.gather, weight.data(), strides, sizes, transformed.data()});
+    result = poisoned(static_cast<int64_t>(result.size()));
+    d.weight = transformed.data();
+    d.output = result.data();
+    run(k.winograd, d);
+    check_near(back ? "winograd input gradient" : "winograd", k, p, back ? gx : y, result);
   }
   const int64_t width = (p.out + k.lanes - 1) / k.lanes * k.lanes, segments = pick(1, 3);
   auto sums = poisoned(segments * p.groups * taps * p.in * width), gradient = poisoned(static_cast<int64_t>(gw.size()));
@@ -176,6 +194,20 @@ void check(const Kernels& k, const Problem& p) {
                    {p.out * p.in * taps, p.in * taps, taps, {kernel[1] * kernel[2], kernel[2], 1}}, gradient.data()};
   for (int64_t i = 0; i < unpack_parts(job); ++i) unpack(job, i);
   check_sums("direct weight gradient", k, p, gw, gradient);
+  if (p.groups == 1 && winograd_fits(forward.view())) {
+    auto tile_sums = poisoned(segments * width * p.in * kernel[0] * kWinogradPoints);
+    auto tap_sums = poisoned(taps * p.in * width);
+    d.result = tile_sums.data();
+    run(k.winograd_weight, d);
+    run(k.winograd_taps, WinogradTaps{d.gather, p.in, p.out, segments, tile_sums.data(), tap_sums.data()});
+    Unpack once = job;
+    once.segments = tap_sums.data();
+    once.count = 1;
+    gradient = poisoned(static_cast<int64_t>(gw.size()));
+    once.weight = gradient.data();
+    for (int64_t i = 0; i < unpack_parts(once); ++i) unpack(once, i);
+    check_near("winograd weight gradient", k, p, gw, gradient);
+  }
   if (p.in != 1) return;
 
   std::vector<int32_t> map, back_map;

@@ -6,7 +6,7 @@
 #include "kernels/depthwise/depthwise_body.h"
 #include "kernels/direct/direct_body.h"
 #include "kernels/pool/pool_body.h"
-#include "kernels/winograd/winograd_body.h"
+#include "kernels/winograd/winograd_weight_body.h"
 #include "kernels/table.h"
 
 #define CONVLAYERS_JOIN_(a, b) a##b
