@@ -113,7 +113,7 @@ def _indexed_pools() -> Iterator[Refused]:
         for value in (-1, 8 * 8, 2**31, HUGE, -HUGE):
             yield f"max_unpool2d({kind}, index {value})", "indices", partial(F.max_unpool2d, y, index + value, 2)
         pool = partial(F.fractional_max_pool2d, y, 2, output_size=2)
-        for value in (-0.5, 1.0, 7.0, NAN, INF, -INF, 1e38):
+        for value in (NAN, INF, -INF):
             samples = torch.full((1, 4, 2), value, dtype=dtype)
             yield f"fractional({kind}, sample {value})", "_random_samples", partial(pool, _random_samples=samples)
     yield "max_unpool2d(shape)", "indices", partial(F.max_unpool2d, x, index[..., :1], 2)

@@ -24,12 +24,15 @@ def function(library: object, name: str, rank: int):
 @pytest.mark.parametrize("output", [1, 2, 3])
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
-def test_fractional_equals_torch(rank: int, output: int, channels_last: bool, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("spread", [1, 8])
+def test_fractional_equals_torch(rank: int, output: int, channels_last: bool, dtype: torch.dtype, spread: int) -> None:
     x = integers(2, 5, *[n + 3 for n in SIZES[rank]]).to(dtype)
     if channels_last:
         x = x.movedim(1, -1).contiguous().movedim(-1, 1)
     samples = torch.rand(2, 5, rank, generator=torch.Generator().manual_seed(output)).to(dtype)
     samples = samples.where(samples < 1, 0.5)
+    if spread > 1:  # torch draws in [0, 1) but takes others, too
+        samples = (samples - 0.5) * spread
     arguments = {"output_size": (output,) * rank, "return_indices": True, "_random_samples": samples}
     ours = function(C, "fractional_max_pool", rank)(x, 2, **arguments)
     theirs = function(F, "fractional_max_pool", rank)(x, 2, **arguments)
@@ -44,6 +47,19 @@ def test_fractional_equals_the_definition() -> None:
     expected, places = reference.max_pool(x, axes)
     assert torch.equal(values.double(), expected)
     assert torch.equal(indices, places)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("power", [1, 0.5, 0.25, 0.125])
+def test_fractional_windows_lie_inside_whatever_the_sample(power: float, dtype: torch.dtype) -> None:
+    # Where torch, which does not look, would read anywhere.
+    x = torch.arange(1000).to(dtype).expand(1, 2, 3, 1000)
+    sample = torch.finfo(dtype).max ** power
+    samples = torch.tensor([[[sample, 0.5], [-sample, 0.5]]], dtype=dtype)
+    _, indices = C.fractional_max_pool2d(x, 1, (3, 900), return_indices=True, _random_samples=samples)
+    rows, columns = indices // 1000, indices % 1000
+    assert bool(((rows >= 0) & (rows < 3)).all())
+    assert int(columns.max()) == 999
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -280,7 +280,7 @@ std::tuple<Tensor, Tensor> fractional_max_pool(const Tensor& input, const Tensor
   parallel(batch * channels, [&](int64_t task) {
     if (!convlayers::fractional_max_pool(p, task)) inside = false;
   });
-  STD_TORCH_CHECK(inside, "_random_samples must lie in [0, 1); received values outside");
+  STD_TORCH_CHECK(inside, "_random_samples must be finite; received infinities or NaN");
   return {output, indices};
 }
 

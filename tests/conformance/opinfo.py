@@ -12,7 +12,7 @@ import torch
 
 from . import subject
 from .compare import COUNTED, Evaluation, compare
-from .results import FAILED, ON_PURPOSE, Case, judge
+from .results import Case, judge
 
 NAME = "OpInfo samples"
 
@@ -88,14 +88,5 @@ def run(group: str) -> list[Case]:
     for i, sample in enumerate(samples(op, dtype)):
         arguments = ((sample.input, *sample.args), sample.kwargs)
         how = terms(op, dtype, sample)
-        case = judge(f"{group}[{i}]", functools.partial(compare, ours, theirs, arguments, how))
-        cases.append(_on_purpose(case, sample))
+        cases.append(judge(f"{group}[{i}]", functools.partial(compare, ours, theirs, arguments, how)))
     return cases
-
-
-def _on_purpose(case: Case, sample: Any) -> Case:
-    """The one kind of sample that we refuse: torch's windows for it lie where they happen to."""
-    windows = sample.kwargs.get("_random_samples")
-    if case.verdict != FAILED or windows is None or not bool(((windows < 0) | (windows >= 1)).any()):
-        return case
-    return Case(case.name, ON_PURPOSE, "_random_samples outside [0, 1) are refused: torch may read out of bounds")

@@ -80,7 +80,7 @@ std::vector<int64_t> starts(const FractionalProblem& p, int a, double u) {
   std::vector<int64_t> start;
   for (int64_t o = 0; o + 1 < p.output[a]; ++o) {
     const double step = static_cast<double>(p.input[a] - p.kernel[a]) / static_cast<double>(p.output[a] - 1);
-    start.push_back(static_cast<int64_t>(std::floor((static_cast<double>(o) + u) * step) - std::floor(u * step)));
+    start.push_back(static_cast<int64_t>(std::trunc((static_cast<double>(o) + u) * step) - std::trunc(u * step)));
   }
   start.push_back(p.input[a] - p.kernel[a]);
   return start;
@@ -110,11 +110,11 @@ void fractional() {
     outputs *= p.output[a];
   }
   std::vector<float> sample;
-  for (int64_t i = 0; i < p.batch * p.channels * p.axes; ++i) sample.push_back(static_cast<float>(pick(0, 7)) / 8);
+  for (int64_t i = 0; i < p.batch * p.channels * p.axes; ++i) sample.push_back(one_in(20) ? 3e38f : static_cast<float>(pick(-24, 24)) / 8);
   const bool refused = one_in(4);
   const int64_t wrong = pick(0, p.batch * p.channels - 1);
-  constexpr float outside[] = {1.f, -0.125f, NAN, INFINITY};
-  if (refused) sample[static_cast<size_t>(wrong * p.axes + pick(0, p.axes - 1))] = outside[pick(0, 3)];
+  constexpr float outside[] = {-INFINITY, NAN, INFINITY};
+  if (refused) sample[static_cast<size_t>(wrong * p.axes + pick(0, p.axes - 1))] = outside[pick(0, 2)];
 
   Planes<float> from(p.batch, p.channels, plane, NAN), to(p.batch, p.channels, outputs, kPoison), wanted = to;
   Planes<int64_t> index(p.batch, p.channels, outputs, kNoIndex), where = index;
@@ -156,7 +156,7 @@ void fractional() {
                            " plane " + std::to_string(plane) + "->" + std::to_string(outputs);
   compare(what, wanted.data, to.data, same);
   compare(what + ", indices", where.data, index.data, std::equal_to<>());
-  report(what + ", whether all samples lie inside", all != refused,
+  report(what + ", whether all samples are finite", all != refused,
          all ? "says that they do" : "says that they do not");
 }
 

@@ -49,6 +49,12 @@ bool put(const IndexedProblem& p, int64_t task) {
   return inside;
 }
 
+// Towards zero; what no int64 holds comes to its ends' halves, whose difference one holds.
+int64_t truncated(float x) {
+  constexpr float kEnd = 0x1p62f;
+  return static_cast<int64_t>(std::clamp(x, -kEnd, kEnd));
+}
+
 }  // namespace
 
 int64_t indexed_tasks(const IndexedProblem& p) { return p.batch * channel_blocks(p); }
@@ -77,11 +83,11 @@ bool fractional_max_pool(const FractionalProblem& p, int64_t task) {
     start[a].assign(static_cast<size_t>(p.output[a]), last);
     if (p.axis_of_sample[a] < 0) continue;
     const float u = p.sample[task * p.axes + p.axis_of_sample[a]];
-    if (!(u >= 0.f && u < 1.f)) return false;
+    if (!std::isfinite(u)) return false;
     const float step = static_cast<float>(last) / static_cast<float>(p.output[a] - 1);
     for (int64_t o = 0; o + 1 < p.output[a]; ++o) {
-      const auto at = static_cast<int64_t>((static_cast<float>(o) + u) * step) - static_cast<int64_t>(u * step);
-      start[a][static_cast<size_t>(o)] = std::min(at, last);  // rounding may reach beyond
+      const int64_t at = truncated((static_cast<float>(o) + u) * step) - truncated(u * step);
+      start[a][static_cast<size_t>(o)] = std::clamp<int64_t>(at, 0, last);  // rounding may reach beyond
     }
   }
   const float* from = p.from + n * p.from_strides.batch + c * p.from_strides.channel;

@@ -29,8 +29,9 @@ bool scatter(const IndexedProblem& p, int64_t task);
 bool unpool(const IndexedProblem& p, int64_t task);
 bool gather(const IndexedProblem& p, int64_t task);
 
-// Fractional max pooling (Graham 2014): each plane's windows begin at floor((o + u) a) - floor(u a) along an axis, with
-// a = (input - kernel) / (output - 1) and u the plane's sample, in [0, 1); the last one ends with the input.
+// Fractional max pooling (Graham 2014): each plane's windows begin at trunc((o + u) a) - trunc(u a) along an axis, with
+// a = (input - kernel) / (output - 1) and u the plane's sample, any finite number (drawn in [0, 1)); the last one ends with
+// the input.
 struct FractionalProblem {
   int64_t batch, channels;
   int64_t input[3], output[3], kernel[3];
@@ -44,7 +45,7 @@ struct FractionalProblem {
   PlaneStrides index_strides;
 };
 
-// One task is one plane; false where a sample lies outside [0, 1).
+// One task is one plane; false where a sample is not finite.
 bool fractional_max_pool(const FractionalProblem& p, int64_t task);
 
 }  // namespace convlayers

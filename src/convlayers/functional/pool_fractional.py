@@ -13,6 +13,7 @@ from convlayers.functional.arguments import spatial
 from convlayers.functional.pool_arguments import batched, flag
 from convlayers.geometry import IntOrInts, Ints, integers
 from convlayers.ops import pool as ops
+from convlayers.ops import select
 
 Ratio = float | Sequence[float]
 
@@ -82,8 +83,8 @@ def _check_samples(samples: Tensor, input: Tensor, rank: int) -> None:
             f"_random_samples must have the input's dtype and device ({input.dtype}, {input.device}); received "
             f"{samples.dtype}, {samples.device}"
         )
-    if ops.readable(samples) and not bool(((samples >= 0) & (samples < 1)).all()):
-        raise ArgumentError("_random_samples must lie in [0, 1); received values outside")
+    if select.readable(samples) and not bool(samples.isfinite().all()):
+        raise ArgumentError("_random_samples must be finite; received infinities or NaN")
 
 
 def fractional_max_pool2d(
@@ -104,8 +105,8 @@ def fractional_max_pool2d(
         output_size: the output's size; or
         output_ratio: the output's size as a share of the input's, between 0 and 1.
         return_indices: also return where each maximum is, as :func:`max_pool2d` does.
-        _random_samples: where the windows lie, (batch, channels, 2) in [0, 1), the sample of the width first; drawn
-            where None.
+        _random_samples: where the windows lie, (batch, channels, 2) finite numbers, the sample of the width first;
+            drawn from [0, 1) where None.
 
     Returns:
         The maxima; with ``return_indices``, also their int64 indices.

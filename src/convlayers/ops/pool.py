@@ -69,7 +69,7 @@ def fractional_max_pool(input: Tensor, kernel: Ints, output_size: Ints, samples:
     """Max pooling over windows that lie by chance, a set of them for each plane, and where each maximum is.
 
     Shape:
-        input (batch, channels, \\*spatial), 2 or 3 spatial axes; samples (batch, channels, axes), in [0, 1), for two
+        input (batch, channels, \\*spatial), 2 or 3 spatial axes; samples (batch, channels, axes), finite, for two
         axes the last axis first, as torch has it; both results (batch, channels, \\*output_size).
     """
     if _kernel("fractional_max_pool", input, samples) == "torch":
@@ -84,7 +84,7 @@ def max_unpool(input: Tensor, indices: Tensor, output_size: Ints) -> Tensor:
         input and indices (batch, channels, \\*spatial); result (batch, channels, \\*output_size).
     """
     if _kernel("max_unpool", input) == "torch":
-        if readable(indices):
+        if select.readable(indices):
             _check_indices(indices, math.prod(output_size))
         return pool_torch.max_unpool(input, indices, output_size)
     return _unpool(input, indices, output_size)
@@ -118,13 +118,6 @@ def _kernel(operation: str, input: Tensor, *others: Tensor) -> str:
     # The kernels hold a plane's indices in 32 bits.
     small = math.prod(input.shape[2:]) < 2**31
     return select.choose(operation, ("pool",) if small else ("torch",), input, *others)
-
-
-def readable(values: Tensor) -> bool:
-    """Whether a tensor's values can be looked at: not while they are traced, batched, or of another kind."""
-    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
-        return False
-    return type(values) in (Tensor, torch.nn.Parameter) and values.device.type != "meta"
 
 
 # --- fakes: shapes and layouts ----------------------------------------------------------------------------------------

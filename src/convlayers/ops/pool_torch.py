@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convlayers.geometry import output_size as window_count
+from convlayers.ops import select
 from convlayers.ops.layout import in_layout_of
 from convlayers.ops.windows import Axis, Ints, Windows
 
@@ -123,12 +124,11 @@ def max_unpool(input: Tensor, indices: Tensor, output_size: Ints) -> Tensor:
 
 def fractional_max_pool(input: Tensor, kernel: Ints, output_size: Ints, samples: Tensor) -> tuple[Tensor, Tensor]:
     # The window's place is computed in the samples' precision; torch's own operators read out of bounds where that
-    # rounds it upwards, and where a sample lies outside [0, 1).
+    # rounds it upwards: in bfloat16, or where a sample lies far from the [0, 1) that it is drawn from.
     size = tuple(input.shape[2:])
-    samples = torch.where((samples >= 0) & (samples < 1), samples, 0)
     exact = torch.finfo(samples.dtype).eps * max(size) < 1e-3
-    # torch's three-dimensional operator refuses windows that just fit, and neither has a rule for batches (vmap).
-    exact = exact and not torch._C._functorch.is_batchedtensor(input)
+    exact = exact and select.readable(samples) and bool(((samples >= 0) & (samples < 1)).all())
+    # torch's three-dimensional operator refuses windows that just fit.
     if exact and all(o + k - 1 < n for o, k, n in zip(output_size, kernel, size, strict=True)):
         function = torch._C._nn.fractional_max_pool2d if len(size) == 2 else torch._C._nn.fractional_max_pool3d
         return function(input, kernel, output_size, samples)
@@ -153,4 +153,4 @@ def _fractional_starts(sample: Tensor, last: int, outputs: int) -> Tensor:
     step = torch.full_like(sample, last) / max(outputs - 1, 1)
     order = torch.arange(outputs, device=sample.device, dtype=sample.dtype)
     start = ((order + sample) * step).to(torch.int64) - (sample * step).to(torch.int64)
-    return torch.where(torch.arange(outputs, device=sample.device) < outputs - 1, start.clamp(max=last), last)
+    return torch.where(torch.arange(outputs, device=sample.device) < outputs - 1, start.clamp(0, last), last)

@@ -60,6 +60,13 @@ def obstacle(*tensors: Tensor | None) -> str | None:
     return None
 
 
+def readable(values: Tensor) -> bool:
+    """Whether a tensor's values can be looked at: not while they are traced, batched, or of another kind."""
+    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+        return False
+    return type(values) in (Tensor, torch.nn.Parameter) and values.device.type != "meta"
+
+
 _exact = False
 
 
