@@ -5,6 +5,7 @@
 namespace convlayers {
 namespace {
 
+constexpr int64_t kColumns = 16;  // of a filter bank: the floats of a cache line
 constexpr int64_t kTile = 32;  // rows and columns of a block whose two sides stay in the first-level cache
 
 int64_t parts(int64_t size, int64_t part) { return (size + part - 1) / part; }
@@ -19,7 +20,7 @@ int64_t tap_offset(const FilterSizes& sizes, const FilterStrides& strides, int64
 typedef float Four __attribute__((vector_size(16)));
 typedef float UnalignedFour __attribute__((vector_size(16), aligned(4), may_alias));
 
-inline void transpose_four(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
+void transpose_four(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
   Four row[4];
   for (int i = 0; i < 4; ++i) row[i] = *reinterpret_cast<const UnalignedFour*>(from + i * from_stride);
   const Four a = __builtin_shufflevector(row[0], row[2], 0, 4, 1, 5);
@@ -64,10 +65,19 @@ void pack(const Pack& p, int64_t index) {
   float* to = p.packed + (group * parts(p.sizes.rows, p.lanes) * p.lanes + first) * taps * p.sizes.columns;
   for (int64_t tap = 0; tap < taps; ++tap) {
     const float* at = weight + tap_offset(p.sizes, p.strides, tap);
-    for (int64_t column = 0; column < p.sizes.columns; ++column, to += width) {
-      const float* from = at + column * p.strides.column;
-      for (int64_t row = 0; row < count; ++row) to[row] = from[row * p.strides.row];
-      std::fill(to + count, to + width, 0.f);
+    // A few columns of every row at a time: rows may lie so far apart that they share a set of the cache.
+    for (int64_t column = 0; column < p.sizes.columns; column += kColumns) {
+      const int64_t columns = std::min(kColumns, p.sizes.columns - column);
+      int64_t row = 0;
+      if (p.strides.column == 1 && columns == kColumns)
+        for (; row + 4 <= count; row += 4)
+          for (int64_t c = 0; c < kColumns; c += 4)
+            transpose_four(at + row * p.strides.row + column + c, p.strides.row, to + c * width + row, width);
+      for (; row < count; ++row)
+        for (int64_t c = 0; c < columns; ++c)
+          to[c * width + row] = at[row * p.strides.row + (column + c) * p.strides.column];
+      for (int64_t c = 0; c < columns && count < width; ++c) std::fill(to + c * width + count, to + (c + 1) * width, 0.f);
+      to += columns * width;
     }
   }
 }
@@ -79,13 +89,14 @@ void unpack(const Unpack& u, int64_t index) {
   const int64_t width = parts(u.sizes.rows, u.lanes) * u.lanes;
   const int64_t segment = u.sizes.groups * u.sizes.taps() * u.sizes.columns * width;
   float* weight = u.weight + group * u.strides.group + tap_offset(u.sizes, u.strides, tap);
-  for (int64_t column = 0; column < u.sizes.columns; ++column)
-    for (int64_t row = 0; row < u.sizes.rows; ++row) {
-      const float* from = u.segments + (index * u.sizes.columns + column) * width + row;
-      float sum = 0.f;
-      for (int64_t s = 0; s < u.count; ++s) sum += from[s * segment];
-      weight[column * u.strides.column + row * u.strides.row] = sum;
-    }
+  for (int64_t column = 0; column < u.sizes.columns; column += kColumns)
+    for (int64_t row = 0; row < u.sizes.rows; ++row)
+      for (int64_t c = column; c < std::min(column + kColumns, u.sizes.columns); ++c) {
+        const float* from = u.segments + (index * u.sizes.columns + c) * width + row;
+        float sum = 0.f;
+        for (int64_t s = 0; s < u.count; ++s) sum += from[s * segment];
+        weight[c * u.strides.column + row * u.strides.row] = sum;
+      }
 }
 
 }  // namespace convlayers

@@ -16,7 +16,13 @@ bool plain_axis(const ClassView& a) {
 }  // namespace
 
 bool winograd_fits(const Gather& g) {
-  return g.regions == 1 && plain_axis(g.region[0].axis[1]) && plain_axis(g.region[0].axis[2]);
+  if (g.regions != 1) return false;
+  const Region& r = g.region[0];
+  if (r.taps != g.filter_taps || !plain_axis(r.axis[1]) || !plain_axis(r.axis[2])) return false;
+  // All of the filter's taps, each once: where a border folds, or a stride leaves some out, it is otherwise.
+  for (int64_t t = 0; t < r.taps; ++t)
+    if (r.tap[t] != t) return false;
+  return true;
 }
 
 }  // namespace convlayers

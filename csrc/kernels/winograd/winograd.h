@@ -17,7 +17,8 @@ namespace convlayers {
 
 constexpr int64_t kWinogradOut = 4, kWinogradIn = 6, kWinogradPoints = kWinogradIn * kWinogradIn;
 
-// Whether a gather has the form above: one region, three taps side by side along each of the last two axes.
+// Whether a gather has the form above: one region of all the filter's taps, three side by side along each of the last
+// two axes.
 bool winograd_fits(const Gather& g);
 
 // A filter bank, transformed for a gather that fits. DirectProblem::weight then points at

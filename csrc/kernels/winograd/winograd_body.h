@@ -175,7 +175,7 @@ void winograd(const DirectProblem& p, int64_t begin, int64_t end) {
   const Scratch<float> zeros(cut.channels);
   std::fill(zeros.get(), zeros.get() + cut.channels, 0.f);
   const Scratch<int64_t> taps(cut.depth);  // of the first axis
-  for (int64_t t = 0; t < cut.depth; ++t) taps.get()[t] = g.region->tap[t * 9] / 9;
+  for (int64_t t = 0; t < cut.depth; ++t) taps.get()[t] = t;
   const Scratch<const float*> table(cut.depth * kRows);
   for (int64_t task = begin; task < end; ++task) {
     const int64_t part = task / cut.chunks, first = task % cut.chunks * cut.block;
@@ -217,42 +217,52 @@ void winograd(const DirectProblem& p, int64_t begin, int64_t end) {
 
 // --- weights -----------------------------------------------------------------------------------------------------------
 
-// One task a block of output channels and source channel.
-int64_t winograd_pack_tasks(const WinogradPack& p) { return blocks(p.sizes.rows) * p.sizes.columns; }
+// One task a block of output channels and a few source channels, so many that whole cache lines are read whichever of the
+// filter's axes is the dense one.
+constexpr int64_t kWinogradColumns = 16;
+
+int64_t winograd_pack_tasks(const WinogradPack& p) {
+  return blocks(p.sizes.rows) * ((p.sizes.columns + kWinogradColumns - 1) / kWinogradColumns);
+}
 
 void winograd_pack(const WinogradPack& p, int64_t begin, int64_t end) {
   const auto& [d, h, w] = p.gather->region->axis;
   const bool flip_h = h.shift[1] < h.shift[0], flip_w = w.shift[1] < w.shift[0];
   const int64_t depth = p.sizes.kernel[0], columns = p.sizes.columns;
-  alignas(64) float filter[3][3][kBlock];
+  const int64_t groups = (columns + kWinogradColumns - 1) / kWinogradColumns;
+  const Scratch<float> filters(9 * kWinogradColumns * kBlock);  // [tap][column][row]
   for (int64_t task = begin; task < end; ++task) {
-    const int64_t block = task / columns, column = task % columns;
+    const int64_t block = task / groups, first = task % groups * kWinogradColumns;
+    const int64_t some = std::min(kWinogradColumns, columns - first);
     const int64_t count = std::min(kBlock, p.sizes.rows - block * kBlock), width = rounded(count);
-    float* packed = p.packed + block * kBlock * kWinogradPoints * depth * columns + column * width;
-    for (int64_t t = 0; t < depth; ++t) {
-      const float* from =
-          p.weight + block * kBlock * p.strides.row + column * p.strides.column + t * p.strides.axis[0];
-      std::memset(filter, 0, sizeof filter);
+    float* packed = p.packed + block * kBlock * kWinogradPoints * depth * columns + first * width;
+    std::memset(filters.get(), 0, 9 * kWinogradColumns * kBlock * sizeof(float));
+    for (int64_t t = 0; t < depth; ++t, packed += columns * width) {
+      const float* from = p.weight + block * kBlock * p.strides.row + first * p.strides.column + t * p.strides.axis[0];
       for (int64_t row = 0; row < count; ++row)
-        for (int64_t i = 0; i < 3; ++i)
-          for (int64_t j = 0; j < 3; ++j)
-            filter[i][j][row] = from[row * p.strides.row + (flip_h ? 2 - i : i) * p.strides.axis[1] +
-                                     (flip_w ? 2 - j : j) * p.strides.axis[2]];
-      for (int64_t v = 0; v < width; v += kLanes) {
-        Vec half[kWinogradIn][3];
-        for (int j = 0; j < 3; ++j) {
-          const Vec tap[3] = {load(&filter[0][j][v]), load(&filter[1][j][v]), load(&filter[2][j][v])};
-          Vec u[kWinogradIn];
-          winograd_filter(tap, u);
-          for (int i = 0; i < kWinogradIn; ++i) half[i][j] = u[i];
+        for (int64_t tap = 0; tap < 9; ++tap) {
+          const int64_t i = flip_h ? 2 - tap / 3 : tap / 3, j = flip_w ? 2 - tap % 3 : tap % 3;
+          const float* at = from + row * p.strides.row + i * p.strides.axis[1] + j * p.strides.axis[2];
+          float* to = filters.get() + tap * kWinogradColumns * kBlock + row;
+          for (int64_t c = 0; c < some; ++c) to[c * kBlock] = at[c * p.strides.column];
         }
-        for (int i = 0; i < kWinogradIn; ++i) {
-          Vec u[kWinogradIn];
-          winograd_filter(half[i], u);
-          for (int j = 0; j < kWinogradIn; ++j)
-            store(packed + ((i * kWinogradIn + j) * depth + t) * columns * width + v, u[j]);
+      for (int64_t c = 0; c < some; ++c)
+        for (int64_t v = 0; v < width; v += kLanes) {
+          const float* filter = filters.get() + c * kBlock + v;
+          Vec half[kWinogradIn][3];
+          for (int j = 0; j < 3; ++j) {
+            Vec tap[3], u[kWinogradIn];
+            for (int i = 0; i < 3; ++i) tap[i] = load(filter + (i * 3 + j) * kWinogradColumns * kBlock);
+            winograd_filter(tap, u);
+            for (int i = 0; i < kWinogradIn; ++i) half[i][j] = u[i];
+          }
+          for (int i = 0; i < kWinogradIn; ++i) {
+            Vec u[kWinogradIn];
+            winograd_filter(half[i], u);
+            for (int j = 0; j < kWinogradIn; ++j)
+              store(packed + (i * kWinogradIn + j) * depth * columns * width + c * width + v, u[j]);
+          }
         }
-      }
     }
   }
 }

@@ -113,7 +113,7 @@ void winograd_taps(const WinogradTaps& p, int64_t begin, int64_t end) {
   const int64_t lines = d.taps * p.source_channels, padded = rounded(p.output_channels);
   for (int64_t task = begin; task < end; ++task) {
     const int64_t block = task / lines, line = task % lines, c = line % p.source_channels;
-    const int64_t first_tap = p.gather->region->tap[line / p.source_channels * 9] / 9 * 9;
+    const int64_t first_tap = line / p.source_channels * 9;
     const int64_t whole = rounded(std::min(kBlock, p.output_channels - block * kBlock));
     for (int64_t v = 0; v < whole; v += kLanes) {
       Vec half[3][kWinogradIn];
