@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 #: Commands, each a module here with ``add(subparsers)`` and ``run(arguments) -> exit status``.
 COMMANDS = ("train", "predict", "bench")
@@ -15,6 +16,23 @@ EXTRAS = {"lightning": "train", "PIL": "train", "rich": "train", "safetensors": 
 
 class UsageError(Exception):
     """A mistake of the user's, in a sentence for them."""
+
+
+def positive(kind: type) -> Any:
+    """Reads a number above 0, for an argument's ``type``.
+
+    Args:
+        kind: ``int`` or ``float``.
+    """
+
+    def parse(text: str) -> Any:
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"must be above 0; received {text}")
+        return value
+
+    parse.__name__ = kind.__name__
+    return parse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,20 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from convlayers.cli import UsageError
+from convlayers.cli import UsageError, positive
 
 DIRECTIONS = ("forward", "training")
-
-
-def _positive(kind: type) -> Any:
-    def parse(text: str) -> Any:
-        value = kind(text)
-        if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"must be above 0; received {text}")
-        return value
-
-    parse.__name__ = kind.__name__
-    return parse
 
 
 def _directions(text: str) -> tuple[str, ...]:
@@ -37,12 +26,12 @@ def add(subparsers: Any) -> None:
     directions = "forward, training (forward and all gradients), or both (default) with a comma"
     parser.add_argument("--directions", type=_directions, default=DIRECTIONS, help=directions)
     seconds = "that one call may take; the batch is halved until it does (default: 1)"
-    parser.add_argument("--seconds", type=_positive(float), default=1.0, help=seconds)
-    parser.add_argument("--rounds", type=_positive(int), default=25, help="samples of each, at most (default: 25)")
+    parser.add_argument("--seconds", type=positive(float), default=1.0, help=seconds)
+    parser.add_argument("--rounds", type=positive(int), default=25, help="samples of each, at most (default: 25)")
     budget = "seconds for the samples of a row in one direction (default: 3)"
-    parser.add_argument("--budget", type=_positive(float), default=3.0, help=budget)
+    parser.add_argument("--budget", type=positive(float), default=3.0, help=budget)
     parser.add_argument("--json", metavar="OUT.json", type=Path, help="where to save all that was measured")
-    parser.add_argument("--threads", type=_positive(int), help="of torch (default: as torch has it)")
+    parser.add_argument("--threads", type=positive(int), help="of torch (default: as torch has it)")
 
 
 def run(arguments: argparse.Namespace) -> int:

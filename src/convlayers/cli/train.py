@@ -6,18 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from convlayers.cli import UsageError
-
-
-def _positive(kind: type) -> Any:
-    def parse(text: str) -> Any:
-        value = kind(text)
-        if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"must be above 0; received {text}")
-        return value
-
-    parse.__name__ = kind.__name__
-    return parse
+from convlayers.cli import UsageError, positive
 
 
 def add(subparsers: Any) -> None:
@@ -27,13 +16,11 @@ def add(subparsers: Any) -> None:
     parser.add_argument("data", metavar="DATA", help=where)
     parser.add_argument("--out", type=Path, help="the run's folder (default: runs/ and the data's name)")
     parser.add_argument("--network", help="a network's name (default: digits for digits, pictures for folders)")
-    parser.add_argument(
-        "--epochs", type=_positive(int), default=30, help="how often each example is seen (default: 30)"
-    )
-    parser.add_argument("--batch-size", type=_positive(int), default=64, help="examples a step (default: 64)")
-    parser.add_argument("--lr", type=_positive(float), default=5e-3, help="peak learning rate (default: 0.005)")
+    parser.add_argument("--epochs", type=positive(int), default=30, help="how often each example is seen (default: 30)")
+    parser.add_argument("--batch-size", type=positive(int), default=64, help="examples a step (default: 64)")
+    parser.add_argument("--lr", type=positive(float), default=5e-3, help="peak learning rate (default: 0.005)")
     side = "pixels a side that pictures of a folder are resized to (default: 64)"
-    parser.add_argument("--size", type=_positive(int), default=64, help=side)
+    parser.add_argument("--size", type=positive(int), default=64, help=side)
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default: 0)")
 
 
