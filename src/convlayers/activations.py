@@ -111,11 +111,12 @@ def names() -> list[str]:
     return sorted(_NAMES)
 
 
-def resolve(activation: ActivationLike) -> Activation | Callable[[Tensor], Tensor]:
+def resolve(activation: ActivationLike, name: str = "activation") -> Activation | Callable[[Tensor], Tensor]:
     """An activation that the kernels know, or else the callable as it came.
 
     Args:
         activation: a name, a ``torch.nn`` module, any callable from tensor to tensor, or None (the identity).
+        name: of the argument, for the error.
 
     Raises:
         ValueError: for a name that is not known.
@@ -134,7 +135,7 @@ def resolve(activation: ActivationLike) -> Activation | Callable[[Tensor], Tenso
     if isinstance(activation, str):
         if activation not in _NAMES:
             raise ArgumentError(
-                f"activation must be one of {', '.join(names())}, a module or a callable; received {activation!r}"
+                f"{name} must be one of {', '.join(names())}, a module or a callable; received {activation!r}"
             )
         return _NAMES[activation]
     if isinstance(activation, nn.Module):
@@ -143,9 +144,7 @@ def resolve(activation: ActivationLike) -> Activation | Callable[[Tensor], Tenso
         hooked = activation._forward_hooks or activation._forward_pre_hooks or activation._backward_hooks
         return (known(activation) if known and not hooked else None) or activation
     if not callable(activation):
-        raise ArgumentTypeError(
-            f"activation must be a name, a module or a callable; received {type(activation).__name__}"
-        )
+        raise ArgumentTypeError(f"{name} must be a name, a module or a callable; received {type(activation).__name__}")
     try:
         return _NAMES[_FUNCTIONS[activation]]
     except (KeyError, TypeError):

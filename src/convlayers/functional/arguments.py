@@ -56,19 +56,26 @@ def check_parameters(
     expected = shape[0] if transposed else shape[1] * groups
     if input.shape[1] != expected:
         raise _channel_mismatch(input, shape, groups, expected, rank, unbatched)
-    if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
-        raise ArgumentTypeError(
-            f"input and weight should be the same dtype; received {input.dtype} and {weight.dtype}. Convert one, such "
-            f"as input.to({weight.dtype})"
-        )
-    if input.device != weight.device:
-        raise ArgumentError(f"input and weight must be on the same device; received {input.device} and {weight.device}")
+    check_alike(input, "weight", weight)
     if 0 in input.shape[2:] and input.shape[0] != 0:
         raise ArgumentError(f"input must not have empty axes other than its batch; received shape {tuple(input.shape)}")
     channels = shape[1] * groups if transposed else shape[0]
     if bias is not None:
         _check_bias(bias, input, channels)
     return channels
+
+
+def check_alike(input: Tensor, name: str, parameter: Tensor) -> None:
+    """Refuses a parameter of another dtype or on another device than the input."""
+    if input.dtype != parameter.dtype and not torch.is_autocast_enabled(input.device.type):
+        raise ArgumentTypeError(
+            f"input and {name} should be the same dtype; received {input.dtype} and {parameter.dtype}. Convert one, "
+            f"such as input.to({parameter.dtype})"
+        )
+    if input.device != parameter.device:
+        raise ArgumentError(
+            f"input and {name} must be on the same device; received {input.device} and {parameter.device}"
+        )
 
 
 def _check_bias(bias: Any, input: Tensor, channels: int) -> None:
@@ -78,13 +85,7 @@ def _check_bias(bias: Any, input: Tensor, channels: int) -> None:
         raise ArgumentError(
             f"bias must have one element for each of the {channels} output channels; received shape {tuple(bias.shape)}"
         )
-    if bias.dtype != input.dtype and not torch.is_autocast_enabled(input.device.type):
-        raise ArgumentTypeError(
-            f"input and bias should be the same dtype; received {input.dtype} and {bias.dtype}. Convert one, such as "
-            f"bias.to({input.dtype})"
-        )
-    if bias.device != input.device:
-        raise ArgumentError(f"input and bias must be on the same device; received {input.device} and {bias.device}")
+    check_alike(input, "bias", bias)
 
 
 def _channel_mismatch(

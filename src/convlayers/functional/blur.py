@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import functools
+import math
 from math import comb
 
 import torch
 from torch import Tensor
 
+from convlayers import geometry
 from convlayers.functional import conv
 from convlayers.functional.pool_arguments import batched
-from convlayers.geometry import IntOrInts, Ints, Padding, PaddingMode, integers
+from convlayers.geometry import IntOrInts, Ints, Padding, PaddingMode
 
 _CONVOLUTION = {1: conv.conv1d, 2: conv.conv2d, 3: conv.conv3d}
 
 
-def _binomial(size: int) -> list[float]:
-    """Row size - 1 of Pascal's triangle, divided by its sum; the nearest that Python can say to a Gaussian."""
-    return [comb(size - 1, k) / 2 ** (size - 1) for k in range(size)]
+def _binomial(size: int) -> Tensor:
+    """Row size - 1 of Pascal's triangle, divided by its sum; the nearest that whole numbers come to a Gaussian."""
+    if size <= 64:
+        return torch.tensor([comb(size - 1, k) / 2 ** (size - 1) for k in range(size)], dtype=torch.float64)
+    k = torch.arange(size, dtype=torch.float64)  # Whole numbers as long as these would take minutes.
+    return torch.exp(math.lgamma(size) - torch.lgamma(k + 1) - torch.lgamma(size - k) - (size - 1) * math.log(2))
 
 
 def _filter(kernel: Ints, like: Tensor) -> Tensor:
     """The product of a binomial filter along each axis."""
-    axes = [torch.tensor(_binomial(k), dtype=torch.float64) for k in kernel]
+    axes = [_binomial(k) for k in kernel]
     return functools.reduce(lambda a, b: a[..., None] * b, axes).to(like)
 
 
@@ -36,9 +41,14 @@ def _blur_pool(
     padding_value: float,
 ) -> Tensor:
     x, unbatched = batched(input, rank)
-    kernel = integers("kernel_size", kernel_size, rank, least=1)
+    kernel = geometry.integers("kernel_size", kernel_size, rank, least=1)
     if padding is None:
         padding = tuple(((k - 1) // 2, k // 2) for k in kernel)
+    # Refused before the filter is built: it may be longer than memory.
+    modes = geometry.padding_modes(padding_mode, rank)
+    step, entries = geometry.integers("stride", stride, rank, least=1), geometry.padding_entries(padding, rank)
+    value = geometry.padding_values(padding_value, modes)
+    geometry.convolution_windows(tuple(x.shape[2:]), kernel, step, entries, (1,) * rank, modes, value)
     channels = x.shape[1]
     weight = _filter(kernel, x).expand(channels, 1, *kernel)
     output = _CONVOLUTION[rank](

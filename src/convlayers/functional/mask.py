@@ -16,6 +16,13 @@ from convlayers.errors import ArgumentError, ArgumentTypeError
 from convlayers.geometry import IntOrInts, Padding, reach
 
 
+def check_boolean(mask: Any) -> None:
+    """Refuses what is not a boolean tensor."""
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise ArgumentTypeError(f"mask must be a boolean tensor, True where there is data; received {kind}")
+
+
 def check_mask(mask: Any, input: Tensor, rank: int) -> Tensor:
     """The mask as (batch, 1, \\*spatial), or (1, \\*spatial) for an input without a batch.
 
@@ -23,9 +30,7 @@ def check_mask(mask: Any, input: Tensor, rank: int) -> Tensor:
         ValueError: for a mask whose shape is not that of the input without its channels.
         TypeError: for a mask that is not boolean.
     """
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise ArgumentTypeError(f"mask must be a boolean tensor, True where there is data; received {kind}")
+    check_boolean(mask)
     channel = input.dim() - rank - 1
     frame = (*input.shape[:channel], *input.shape[channel + 1 :])
     if tuple(mask.shape) == frame:
@@ -70,8 +75,7 @@ def output_mask(
         >>> output_mask(mask, 3)
         tensor([[ True, False, False]])
     """
-    if mask.dtype != torch.bool:
-        raise ArgumentTypeError(f"mask must be boolean, True where there is data; received {mask.dtype}")
+    check_boolean(mask)
     kernel = geometry.integers("kernel_size", kernel_size, rank, least=1)
     step = geometry.integers("stride", stride, rank, least=1)
     spread = geometry.integers("dilation", dilation, rank, least=1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from convlayers.activations import ActivationLike, resolve
 from convlayers.errors import ArgumentError, ArgumentTypeError
-from convlayers.geometry import IntOrInts, Padding, PaddingMode
+from convlayers.geometry import IntOrInts, Padding, PaddingMode, integers
 from convlayers.init import Initialiser
 from convlayers.nn import pool, pool_adaptive
 from convlayers.nn.conv import Conv1d, Conv2d, Conv3d
@@ -52,7 +52,7 @@ def _pool(name: str | nn.Module | None, rank: int, size: IntOrInts) -> nn.Module
     if not isinstance(name, str):
         raise ArgumentTypeError(f"pool must be a name, a module or None; received {type(name).__name__}")
     if name in _POOL:
-        return _POOL[name][rank - 1](size)
+        return _POOL[name][rank - 1](integers("pool_size", size, rank, least=1))
     if name in _GLOBAL_POOL:
         return _GLOBAL_POOL[name][rank - 1]()
     raise ArgumentError(f"pool must be one of {', '.join(_POOLS)}, a module or None; received {name!r}")

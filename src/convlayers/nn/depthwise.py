@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 
-from convlayers import geometry
 from convlayers.activations import ActivationLike
-from convlayers.errors import ArgumentError
 from convlayers.geometry import IntOrInts, Padding, PaddingMode
 from convlayers.init import Initialiser
 from convlayers.nn.conv import Conv1d, Conv2d, Conv3d, ConvNd
+from convlayers.nn.extras import check_channels
 
 
 class DepthwiseConvNd(ConvNd):
@@ -35,9 +34,7 @@ class DepthwiseConvNd(ConvNd):
         weight_init: Initialiser = None,
         bias_init: Initialiser = None,
     ) -> None:
-        for name, value in (("in_channels", in_channels), ("multiplier", multiplier)):
-            if geometry.integer(name, value) < 1:
-                raise ArgumentError(f"{name} must be at least 1; received {value}")
+        check_channels(1, in_channels=in_channels, multiplier=multiplier)
         super().__init__(
             in_channels,
             in_channels * multiplier,

@@ -42,7 +42,8 @@ class GatedConvNd(nn.Module):
     ) -> None:
         super().__init__()
         check_channels(groups, in_channels=in_channels, out_channels=out_channels)
-        resolve(activation), resolve(gate)
+        resolve(activation)
+        resolve(gate, "gate")
         self.conv = self._conv(
             in_channels,
             2 * out_channels,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from convlayers import geometry
 from convlayers.activations import ActivationLike
+from convlayers.functional.arguments import batched
 from convlayers.geometry import IntOrInts, Padding, PaddingMode
 from convlayers.init import Initialiser
 from convlayers.nn.conv import Conv1d, Conv2d, Conv3d
@@ -21,9 +22,7 @@ class _Lazy(Extras):
 
     def initialize_parameters(self, input: Tensor, *args: Any, **kwargs: Any) -> None:
         if self.has_uninitialized_params():  # type: ignore[operator]
-            dims = input.dim()
-            if dims in (self.rank + 1, self.rank + 2):  # torch's own step refuses the others.
-                check_channels(self.groups, in_channels=input.shape[dims - self.rank - 1])
+            check_channels(self.groups, in_channels=batched(input, self.rank)[0].shape[1])
             super().initialize_parameters(input)  # type: ignore[misc]
         elif self.in_channels == 0:  # The weights were loaded, and say it.
             self.in_channels = self.weight.shape[0] if self.transposed else self.weight.shape[1] * self.groups

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from convlayers import geometry, init
 from convlayers.activations import ActivationLike, resolve
 from convlayers.errors import ArgumentError
-from convlayers.functional.arguments import batched
+from convlayers.functional.arguments import batched, check_alike
 from convlayers.geometry import IntOrInts, Padding, PaddingMode
 from convlayers.nn.extras import check_channels, named
 from convlayers.ops.borders import extend
@@ -92,6 +92,7 @@ class LocallyConnectedNd(nn.Module):
                 f"input must have {self.in_channels} channels and the spatial size {self.input_size} that the layer "
                 f"was built for; received shape {tuple(input.shape)}"
             )
+        check_alike(x, "weight", self.weight)
         at = self._windows()
         high = tuple(
             (o - 1) * s + geometry.reach(k, d) - n - lo

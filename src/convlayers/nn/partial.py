@@ -87,7 +87,11 @@ class PartialConvNd(ConvNd):
         Shape:
             mask (..., \\*spatial), the same for all channels -> (..., \\*positions).
         """
-        present = (mask != 0).reshape(-1, 1, *mask.shape[mask.dim() - self.rank :]).to(self.weight.dtype)
+        present = (
+            (plain_tensor("mask", mask) != 0)
+            .reshape(-1, 1, *mask.shape[mask.dim() - self.rank :])
+            .to(self.weight.dtype)
+        )
         seen = self._count(present)[0] > 0
         return seen.reshape(*mask.shape[: mask.dim() - self.rank], *seen.shape[2:])
 

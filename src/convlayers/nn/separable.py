@@ -12,6 +12,7 @@ from convlayers.geometry import IntOrInts, Padding, PaddingMode
 from convlayers.init import Initialiser
 from convlayers.nn.conv import Conv1d, Conv2d, Conv3d
 from convlayers.nn.depthwise import DepthwiseConv1d, DepthwiseConv2d, DepthwiseConv3d
+from convlayers.nn.extras import check_channels
 
 
 class SeparableConvNd(nn.Module):
@@ -40,6 +41,7 @@ class SeparableConvNd(nn.Module):
         bias_init: Initialiser = None,
     ) -> None:
         super().__init__()
+        check_channels(1, in_channels=in_channels, out_channels=out_channels, depth_multiplier=depth_multiplier)
         self.depthwise = self._depthwise(
             in_channels,
             kernel_size,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convlayers.activations import ActivationLike
-from convlayers.errors import ArgumentError
+from convlayers.errors import ArgumentError, ArgumentTypeError
 from convlayers.geometry import IntOrInts, Padding, PaddingMode
 from convlayers.init import Initialiser
 from convlayers.nn.conv import Conv1d, Conv2d, Conv3d, ConvNd
@@ -54,6 +54,8 @@ class StandardizedConvNd(ConvNd):
             weight_init=weight_init,
             bias_init=bias_init,
         )
+        if isinstance(eps, bool) or not isinstance(eps, int | float):
+            raise ArgumentTypeError(f"eps must be a number; received {eps!r}")
         if not eps > 0:
             raise ArgumentError(f"eps must be greater than 0; received {eps}")
         self.eps = eps

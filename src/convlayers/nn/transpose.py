@@ -11,7 +11,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from convlayers import geometry
 from convlayers.activations import ActivationLike
-from convlayers.errors import ArgumentError
+from convlayers.errors import ArgumentError, ArgumentTypeError
 from convlayers.functional import transpose
 from convlayers.geometry import IntOrInts, Padding, PaddingMode
 from convlayers.init import Initialiser
@@ -86,7 +86,9 @@ class ConvTransposeNd(Extras):
     def _extra(self, input: Tensor, output_size: Sequence[int]) -> tuple[int, ...]:
         """The output padding that gives an output of this size."""
         before = plain_tensor("input", input).dim() - self.rank
-        wanted = tuple(output_size)
+        if not isinstance(output_size, list | tuple):
+            raise ArgumentTypeError(f"output_size must be a tuple; received {output_size!r}")
+        wanted = tuple(geometry.integer("output_size", n) for n in output_size)
         if len(wanted) not in (self.rank, self.rank + before):
             raise ArgumentError(
                 f"output_size must have {self.rank} elements, or {self.rank + before} with the batch and channels; "
