@@ -17,7 +17,12 @@ from convlayers.errors import ArgumentError, ArgumentTypeError
 
 
 class Activation(NamedTuple):
-    """An activation that the kernels know: its code in csrc/kernels/activation.h and its two parameters."""
+    """An activation that the kernels know: its code in csrc/kernels/base/activation.h and its two parameters.
+
+    Example:
+        >>> Activation("hardtanh", CODES["hardtanh"], 0.0, 6.0)(torch.tensor([-1.0, 9.0]))
+        tensor([0., 6.])
+    """
 
     name: str
     code: int
@@ -64,7 +69,7 @@ _BACKWARD: dict[str, Callable[[Tensor, Tensor, float, float], Tensor]] = {
     "elu": lambda g, y, a, b: torch.where(y > 0, g, g * (y + a)),
 }
 
-#: name -> code, in the order of csrc/kernels/activation.h.
+#: name -> code, in the order of csrc/kernels/base/activation.h.
 CODES = {name: code for code, name in enumerate(_FORWARD)}
 IDENTITY = Activation("identity", 0)
 
@@ -107,7 +112,12 @@ ActivationLike = str | nn.Module | Callable[[Tensor], Tensor] | None
 
 
 def names() -> list[str]:
-    """The names that ``activation=`` takes."""
+    """The names that ``activation=`` takes.
+
+    Example:
+        >>> names()[:4]
+        ['elu', 'gelu', 'gelu_tanh', 'hardsigmoid']
+    """
     return sorted(_NAMES)
 
 

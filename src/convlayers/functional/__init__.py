@@ -6,9 +6,6 @@ from convlayers.functional.pool import (
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
-    lp_pool1d,
-    lp_pool2d,
-    lp_pool3d,
     max_pool1d,
     max_pool1d_with_indices,
     max_pool2d,
@@ -39,6 +36,7 @@ from convlayers.functional.pool_fractional import (
     fractional_max_pool3d,
     fractional_max_pool3d_with_indices,
 )
+from convlayers.functional.pool_norm import lp_pool1d, lp_pool2d, lp_pool3d
 from convlayers.functional.pool_unpool import max_unpool1d, max_unpool2d, max_unpool3d
 from convlayers.functional.transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 

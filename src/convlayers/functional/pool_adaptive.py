@@ -107,21 +107,36 @@ def adaptive_max_pool3d(
 def adaptive_max_pool1d_with_indices(
     input: Tensor, output_size: OutputSize, return_indices: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """:func:`adaptive_max_pool1d` and the indices of the maxima, whatever ``return_indices`` says (as in torch)."""
+    """:func:`adaptive_max_pool1d` and the indices of the maxima, whatever ``return_indices`` says (as in torch).
+
+    Example:
+        >>> adaptive_max_pool1d_with_indices(torch.tensor([[1.0, 3.0, 2.0, 0.0]]), 2)
+        (tensor([[3., 2.]]), tensor([[1, 2]]))
+    """
     return _adaptive_max(1, input, output_size, True)  # type: ignore[return-value]
 
 
 def adaptive_max_pool2d_with_indices(
     input: Tensor, output_size: OutputSize, return_indices: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """:func:`adaptive_max_pool2d` and the indices of the maxima, whatever ``return_indices`` says (as in torch)."""
+    """:func:`adaptive_max_pool2d` and the indices of the maxima, whatever ``return_indices`` says (as in torch).
+
+    Example:
+        >>> adaptive_max_pool2d_with_indices(torch.tensor([[[1.0, 3.0], [2.0, 0.0]]]), 1)
+        (tensor([[[3.]]]), tensor([[[1]]]))
+    """
     return _adaptive_max(2, input, output_size, True)  # type: ignore[return-value]
 
 
 def adaptive_max_pool3d_with_indices(
     input: Tensor, output_size: OutputSize, return_indices: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """:func:`adaptive_max_pool3d` and the indices of the maxima, whatever ``return_indices`` says (as in torch)."""
+    """:func:`adaptive_max_pool3d` and the indices of the maxima, whatever ``return_indices`` says (as in torch).
+
+    Example:
+        >>> adaptive_max_pool3d_with_indices(torch.arange(8.0).view(1, 2, 2, 2), 1)
+        (tensor([[[[7.]]]]), tensor([[[[7]]]]))
+    """
     return _adaptive_max(3, input, output_size, True)  # type: ignore[return-value]
 
 
@@ -190,7 +205,15 @@ def _global_avg(rank: int, input: Tensor, keepdim: bool) -> Tensor:
 
 
 def global_max_pool1d(input: Tensor, keepdim: bool = True) -> Tensor:
-    """The largest element of each channel of a signal; see :func:`global_max_pool2d`."""
+    """The largest element of each channel of a signal; see :func:`global_max_pool2d`.
+
+    Shape:
+        input (batch, channels, length) or (channels, length).
+
+    Example:
+        >>> global_max_pool1d(torch.arange(8.0).view(2, 4), keepdim=False)
+        tensor([3., 7.])
+    """
     return _global_max(1, input, keepdim)
 
 
@@ -215,12 +238,28 @@ def global_max_pool2d(input: Tensor, keepdim: bool = True) -> Tensor:
 
 
 def global_max_pool3d(input: Tensor, keepdim: bool = True) -> Tensor:
-    """The largest element of each channel of a volume; see :func:`global_max_pool2d`."""
+    """The largest element of each channel of a volume; see :func:`global_max_pool2d`.
+
+    Shape:
+        input (batch, channels, depth, height, width) or without the batch.
+
+    Example:
+        >>> global_max_pool3d(torch.arange(16.0).view(2, 2, 2, 2), keepdim=False)
+        tensor([ 7., 15.])
+    """
     return _global_max(3, input, keepdim)
 
 
 def global_avg_pool1d(input: Tensor, keepdim: bool = True) -> Tensor:
-    """The average of each channel of a signal; see :func:`global_avg_pool2d`."""
+    """The average of each channel of a signal; see :func:`global_avg_pool2d`.
+
+    Shape:
+        input (batch, channels, length) or (channels, length).
+
+    Example:
+        >>> global_avg_pool1d(torch.arange(8.0).view(2, 4), keepdim=False)
+        tensor([1.5000, 5.5000])
+    """
     return _global_avg(1, input, keepdim)
 
 
@@ -248,5 +287,13 @@ def global_avg_pool2d(input: Tensor, keepdim: bool = True) -> Tensor:
 
 
 def global_avg_pool3d(input: Tensor, keepdim: bool = True) -> Tensor:
-    """The average of each channel of a volume; see :func:`global_avg_pool2d`."""
+    """The average of each channel of a volume; see :func:`global_avg_pool2d`.
+
+    Shape:
+        input (batch, channels, depth, height, width) or without the batch.
+
+    Example:
+        >>> global_avg_pool3d(torch.arange(16.0).view(2, 2, 2, 2), keepdim=False)
+        tensor([ 3.5000, 11.5000])
+    """
     return _global_avg(3, input, keepdim)

@@ -153,7 +153,12 @@ def fractional_max_pool2d_with_indices(
     return_indices: bool = False,
     _random_samples: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """:func:`fractional_max_pool2d` and the indices, whatever ``return_indices`` says (as in torch)."""
+    """:func:`fractional_max_pool2d` and the indices, whatever ``return_indices`` says (as in torch).
+
+    Example:
+        >>> fractional_max_pool2d_with_indices(torch.arange(4.0).view(1, 2, 2), 2, output_size=1)
+        (tensor([[[3.]]]), tensor([[[3]]]))
+    """
     return _fractional(2, input, kernel_size, output_size, output_ratio, True, _random_samples)  # type: ignore[return-value]
 
 
@@ -165,5 +170,10 @@ def fractional_max_pool3d_with_indices(
     return_indices: bool = False,
     _random_samples: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """:func:`fractional_max_pool3d` and the indices, whatever ``return_indices`` says (as in torch)."""
+    """:func:`fractional_max_pool3d` and the indices, whatever ``return_indices`` says (as in torch).
+
+    Example:
+        >>> fractional_max_pool3d_with_indices(torch.arange(8.0).view(1, 2, 2, 2), 2, output_size=1)
+        (tensor([[[[7.]]]]), tensor([[[[7]]]]))
+    """
     return _fractional(3, input, kernel_size, output_size, output_ratio, True, _random_samples)  # type: ignore[return-value]

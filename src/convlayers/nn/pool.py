@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from convlayers.functional import pool
+from convlayers.functional import pool, pool_norm
 from convlayers.geometry import IntOrInts, Padding
 
 # --- maxima -----------------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ class LPPool1d(torch.nn.LPPool1d):
         self.dilation = dilation
 
     def forward(self, input: Tensor) -> Tensor:
-        return pool.lp_pool1d(
+        return pool_norm.lp_pool1d(
             input,
             float(self.norm_type),
             self.kernel_size,
@@ -270,7 +270,7 @@ class LPPool2d(torch.nn.LPPool2d):
         self.dilation = dilation
 
     def forward(self, input: Tensor) -> Tensor:
-        return pool.lp_pool2d(
+        return pool_norm.lp_pool2d(
             input,
             float(self.norm_type),
             self.kernel_size,
@@ -315,7 +315,7 @@ class LPPool3d(torch.nn.LPPool3d):
         self.dilation = dilation
 
     def forward(self, input: Tensor) -> Tensor:
-        return pool.lp_pool3d(
+        return pool_norm.lp_pool3d(
             input,
             float(self.norm_type),
             self.kernel_size,

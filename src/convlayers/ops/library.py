@@ -37,5 +37,10 @@ def isas() -> tuple[str, ...]:
 
 
 def isa() -> str:
-    """The instruction set that the kernels use: the best, or the one that ``CONVLAYERS_ISA`` names."""
+    """The instruction set that the kernels use: the best, or the one that ``CONVLAYERS_ISA`` names.
+
+    Example:
+        >>> isa() in isas()
+        True
+    """
     return torch.ops.convlayers.isa()
