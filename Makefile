@@ -28,7 +28,7 @@ pytest: $(VENV)/.test
 # An editable install, for work on the code.
 develop: $(VENV)/.torch
 	$(PIP) "scikit-build-core>=0.11" ninja
-	$(PIP) --no-build-isolation --editable ".[conformance]"
+	$(PIP) --no-build-isolation --editable ".[test]"
 
 # --- the kernels by themselves ----------------------------------------------------------------------------------------
 
@@ -50,11 +50,11 @@ neon: $(CMAKE)
 
 # --- other people's cases: torch's, Keras's, ONNX's -------------------------------------------------------------------
 
-conformance: $(VENV)/.conformance
+conformance: $(VENV)/.test
 	$(BIN)/python -m tests.conformance.report
 
-edge-shapes: $(VENV)/.conformance
-	$(BIN)/python -m tests.conformance.edge_shapes --all
+edge-shapes: $(VENV)/.test
+	$(BIN)/python -m tests.conformance.report --suite "edge shapes"
 
 # --- installation: a stamp an extra, renewed when the sources change --------------------------------------------------
 
@@ -74,10 +74,6 @@ $(VENV)/.demo: $(VENV)/.torch $(SOURCES)
 
 $(VENV)/.test: $(VENV)/.torch $(SOURCES)
 	$(PIP) ".[test]"
-	touch $@
-
-$(VENV)/.conformance: $(VENV)/.torch $(SOURCES)
-	$(PIP) ".[conformance]"
 	touch $@
 
 clean:

@@ -11,10 +11,8 @@ import os
 import sysconfig
 
 from scikit_build_core.build import *  # noqa: F403  (the hooks that PEP 517 and PEP 660 name)
-from scikit_build_core.build import (
-    get_requires_for_build_editable as _editable,
-    get_requires_for_build_wheel as _wheel,
-)
+from scikit_build_core.build import get_requires_for_build_editable as _editable
+from scikit_build_core.build import get_requires_for_build_wheel as _wheel
 
 
 def _torch() -> list[str]:

@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from conformance import opinfo
 
 import convlayers
 
@@ -73,19 +71,6 @@ def test_every_kernel_is_exact(isa, kernel):
         CONVLAYERS_EXAMPLES="100",
     )
     assert done.returncode == 0, done.stdout[-4000:]
-
-
-# The samples of the backward are those of max_pool2d.
-@pytest.mark.parametrize("name", [name for name in opinfo.operators() if not name.endswith("backward")])
-def test_float32_is_ours_for_every_sample_of_torch(name):
-    operator = opinfo.operators()[name]
-    function = opinfo.function(operator, convlayers.functional)
-    taken = []
-    for sample in opinfo.samples(operator, torch.float32):
-        taken += convlayers.which(function, sample.input, *sample.args, **sample.kwargs)
-    assert taken
-    theirs = [choice for choice in taken if choice.kernel == "torch"]
-    assert not theirs, f"{len(theirs)} of {len(taken)} went to torch: {theirs[0].reason}"
 
 
 def test_an_isa_that_there_is_not_is_refused():

@@ -2,16 +2,13 @@
 
 The lists lie beside the repository, not in it; a clone elsewhere has none of them, and this suite is empty there.
 Forward and both gradients of small-integer tensors are compared exactly with torch's in float64. Under pytest every
-25th row runs; all of them with ``make edge-shapes`` (``python -m tests.conformance.edge_shapes --all``).
+25th row runs; the report (``make conformance``) runs all.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import functools
-import sys
-import time
 from pathlib import Path
 
 import torch
@@ -19,18 +16,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import subject
-from .results import FAILED, Case, judge
+from .results import Case, judge
 
 NAME = "Edge shapes"
+WHAT = "oneDNN's windows against sizes and uneven padding; dense, dilated and depthwise; both gradients, exact"
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "shapes" / "correctness"
-STEP = 25
 
 
 def groups() -> list[str]:
     return sorted(file.stem for file in FOLDER.glob("*.csv"))
 
 
-def run(group: str, step: int = STEP) -> list[Case]:
+def run(group: str, step: int = 1) -> list[Case]:
     with open(FOLDER / f"{group}.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     return [judge(row["name"], functools.partial(check, row)) for row in rows[::step]]
@@ -76,27 +73,3 @@ def evaluate(function, x: Tensor, w: Tensor, b: Tensor, grad: Tensor, *geometry)
     if result.shape != grad.shape:
         raise AssertionError(f"shape {tuple(result.shape)} instead of {tuple(grad.shape)}")
     return [result, *torch.autograd.grad(result, leaves, grad)]
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--all", action="store_true", help="every row, not every 25th")
-    arguments = parser.parse_args()
-    if not groups():
-        print(f"No edge shapes: there is no {FOLDER}.")
-        return 0
-    failed = 0
-    for group in groups():
-        start = time.perf_counter()
-        cases = run(group, 1 if arguments.all else STEP)
-        wrong = [case for case in cases if case.verdict == FAILED]
-        seconds = time.perf_counter() - start
-        print(f"{group}: {len(cases) - len(wrong)} of {len(cases)} exact, {seconds:.0f} s", flush=True)
-        for case in wrong[:10]:
-            print(f"  {case.name}: {case.detail}")
-        failed += len(wrong)
-    return failed > 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

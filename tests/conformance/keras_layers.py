@@ -7,7 +7,6 @@ on torch's as well is listed as such.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import json
 import os
 import subprocess
@@ -19,18 +18,19 @@ from typing import Any
 from .results import AS_TORCH, FAILED, Case
 
 NAME = "Keras layer tests"
+WHAT = "Keras's own tests of its convolution and pooling layers, on its torch backend"
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("keras.src.layers.convolutional", "keras.src.layers.pooling")
 
 
 def groups() -> list[str]:
-    return list(_PACKAGES) if importlib.util.find_spec("keras") else []
+    return list(_PACKAGES)
 
 
 @functools.cache
 def _outcomes(package: str, subject: str) -> dict[str, Any]:
-    """Each test's outcome and reason, and the number of calls to each function."""
+    """Each test's outcome and reason, and the numbers of calls to each function and kernel."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "outcomes.json")
         environment = {
@@ -65,4 +65,6 @@ def run(group: str) -> list[Case]:
     missing = [Case(name, FAILED, "did not run") for name in stock["tests"] if name not in ours["tests"]]
     if not ours["calls"]:
         missing.append(Case("routing", FAILED, "no function was called"))
+    if count := ours["kernels"].get("torch"):
+        missing.append(Case("kernels", FAILED, f"{count} float32 operators ran on torch's kernels"))
     return cases + missing

@@ -1,7 +1,7 @@
 """A pytest plugin for Keras's own tests: routes its torch backend to the suites' subject and writes down outcomes.
 
 Loaded with ``-p``; ``CONVLAYERS_OUTCOMES`` names the JSON file to write: each test's outcome, and how often each of the
-functions was called.
+functions was called, and how often each kernel computed in float32.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _outcomes: dict[str, list[str]] = {}
 
 
 def _counted(name: str) -> Any:
-    function = getattr(subject.functional, name)
+    function = subject.recorded(name)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         _calls[name] += 1
@@ -45,6 +45,7 @@ def pytest_runtest_logreport(report: Any) -> None:
     outcome, reason = report.outcome, ""
     if outcome == "skipped":
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reason = reason.removeprefix("Skipped: ")
     elif outcome == "failed":
         reason = str(report.longrepr)[-1000:]
     order = ("passed", "skipped", "failed")
@@ -54,4 +55,4 @@ def pytest_runtest_logreport(report: Any) -> None:
 
 def pytest_sessionfinish() -> None:
     with open(os.environ["CONVLAYERS_OUTCOMES"], "w") as file:
-        json.dump({"tests": _outcomes, "calls": _calls}, file)
+        json.dump({"tests": _outcomes, "calls": _calls, "kernels": subject.kernels}, file)

@@ -23,6 +23,7 @@ from .compare import CLOSE, COUNTED, FORMATS, Evaluation, compare, torch_evaluat
 from .results import FAILED, Case, judge
 
 NAME = "ModuleInfo"
+WHAT = "every input that torch tests its convolution and pooling layers with; also layouts, copies, second derivatives"
 
 DTYPES = (torch.float32, torch.float64)
 

@@ -15,8 +15,8 @@ from .compare import COUNTED, Evaluation, compare
 from .results import Case, judge
 
 NAME = "OpInfo samples"
+WHAT = "every call that torch tests its convolution and pooling functions with, in every dtype; values and gradients"
 
-DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.complex64, torch.int64)
 _PREFIX = "nn.functional."
 _MAX_BACKWARD = "max_pool2d_with_indices_backward"
 
@@ -75,8 +75,7 @@ def groups() -> list[str]:
     return [
         f"{name}-{str(dtype).removeprefix('torch.')}"
         for name, op in operators().items()
-        for dtype in DTYPES
-        if dtype in op.supported_dtypes("cpu")
+        for dtype in sorted(op.supported_dtypes("cpu"), key=str)
     ]
 
 
