@@ -132,10 +132,11 @@ void direct(const DirectProblem& p, int64_t begin, int64_t end) {
 
 // --- gradient of the weights -------------------------------------------------------------------------------------------
 
+// A sum of outer products: rows of the source, `source_stride` floats from pixel to pixel, by whole vectors of the
+// gradient, kBlock floats from pixel to pixel.
 struct OuterTile {
-  const float* const* source;    // [pixel], at the first of the tile's source channels
-  const float* const* gradient;  // [pixel], at the first of the tile's output channels
-  int64_t pixels, channel, width;
+  const float *source, *gradient;
+  int64_t source_stride, pixels;
   float* result;
   int64_t stride;  // of a source channel in the result
 };
@@ -143,23 +144,18 @@ struct OuterTile {
 template <int Rows, int Vectors>
 void run_outer_tile(const OuterTile& t) {
   Vec sum[Rows][Vectors] = {};
-  const int64_t last = t.width - (Vectors - 1) * kLanes;
-  const auto accumulate = [&](auto tail) {
-    for (int64_t p = 0; p < t.pixels; ++p) {
-      const float *x = t.source[p] + t.channel, *y = t.gradient[p];
-      Vec g[Vectors];
+  const float *x = t.source, *y = t.gradient;
+  for (int64_t p = 0; p < t.pixels; ++p, x += t.source_stride, y += kBlock) {
+    Vec g[Vectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < Vectors; ++v)
-        g[v] = (decltype(tail)::value && v == Vectors - 1) ? load_first(y + v * kLanes, last) : load(y + v * kLanes);
+    for (int v = 0; v < Vectors; ++v) g[v] = load(y + v * kLanes);
 #pragma GCC unroll 16
-      for (int r = 0; r < Rows; ++r) {
-        const Vec s = splat(x[r]);
+    for (int r = 0; r < Rows; ++r) {
+      const Vec s = splat(x[r]);
 #pragma GCC unroll 8
-        for (int v = 0; v < Vectors; ++v) sum[r][v] += s * g[v];
-      }
+      for (int v = 0; v < Vectors; ++v) sum[r][v] += s * g[v];
     }
-  };
-  last < kLanes ? accumulate(std::true_type{}) : accumulate(std::false_type{});
+  }
   for (int r = 0; r < Rows; ++r)
     for (int v = 0; v < Vectors; ++v) {
       float* to = t.result + r * t.stride + v * kLanes;  // rows of the result are whole vectors
@@ -193,19 +189,31 @@ inline int64_t direct_weight_parts(const DirectWeightProblem& p) {
 }
 int64_t direct_weight_tasks(const DirectWeightProblem& p) { return p.segments * direct_weight_parts(p); }
 
+// Pixels side by side, whatever their distance in the tensor: [panel of kRows channels][pixel][row].
+void copy_panels(const float* const* pixel, int64_t pixels, int64_t channel, int64_t channels, float* to) {
+  for (int64_t i = 0; i < pixels; ++i, to += kRows) {
+    const float* from = pixel[i] + channel;
+    float* panel = to;
+    int64_t c = 0;
+    for (; c + kRows <= channels; c += kRows, panel += kChunk * kRows) std::memcpy(panel, from + c, kRows * sizeof(float));
+    for (int64_t r = 0; c + r < channels; ++r) panel[r] = from[c + r];
+  }
+}
+
 void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
   const int64_t parts = direct_weight_parts(p), block_count = blocks(p.output_channels);
   const int64_t items = p.groups * block_count, stride = rounded(p.output_channels);
   const int64_t group_floats = g.filter_taps * p.source_channels * stride, chunk_count = chunks(g, 1);
-  Scratch<const float*> table(table_size(g, 1));
+  const Scratch<const float*> table(table_size(g, 1));
+  const Scratch<float> source((p.source_channels + kRows - 1) / kRows * kRows * kChunk);
+  const Scratch<float> gradient((items + parts - 1) / parts * kChunk * kBlock);
   for (int64_t task = begin; task < end; ++task) {
     const int64_t segment = task / parts, part = task % parts;
     const int64_t first_item = items * part / parts, last_item = items * (part + 1) / parts;
     float* result = p.result + segment * p.groups * group_floats;
     for (int64_t item = first_item; item < last_item; ++item) {
-      const int64_t block = item % block_count;
-      const int64_t from = block * kBlock, count = std::min(kBlock, stride - from);
+      const int64_t from = item % block_count * kBlock, count = std::min(kBlock, stride - from);
       float* to = result + item / block_count * group_floats + from;
       for (int64_t row = 0; row < g.filter_taps * p.source_channels; ++row)
         std::memset(to + row * stride, 0, static_cast<size_t>(count) * sizeof(float));
@@ -215,27 +223,26 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
       const Pixels pixels(g, chunk);
       fill_sources(g, chunk, pixels, p.source, p.outside, table.get(), chunk.count, [](int64_t i) { return i; });
       for (int64_t item = first_item; item < last_item; ++item) {
-        const int64_t group = item / block_count, block = item % block_count;
-        const float* gradient[kChunk];
-        for (int64_t i = 0; i < chunk.count; ++i)
-          gradient[i] = p.gradient + pixels.output[i] + group * p.output_channels + block * kBlock;
-        OuterTile t;
-        t.gradient = gradient;
-        t.pixels = chunk.count;
-        t.width = std::min(kBlock, p.output_channels - block * kBlock);
-        t.stride = stride;
-        const int64_t vectors = (t.width + kLanes - 1) / kLanes;
-        for (int64_t k = 0; k < chunk.region->taps; ++k) {
-          t.source = table.get() + k * chunk.count;
-          float* to = result + group * group_floats + chunk.region->tap[k] * p.source_channels * stride + block * kBlock;
+        const int64_t from = item % block_count * kBlock, width = std::min(kBlock, p.output_channels - from);
+        const float* at = p.gradient + item / block_count * p.output_channels + from;
+        float* to = gradient.get() + (item - first_item) * kChunk * kBlock;
+        for (int64_t i = 0; i < chunk.count; ++i, to += kBlock)
+          for (int64_t v = 0; v < width; v += kLanes) store(to + v, load_first(at + pixels.output[i] + v, width - v));
+      }
+      for (int64_t k = 0; k < chunk.region->taps; ++k)
+        for (int64_t item = first_item; item < last_item; ++item) {
+          const int64_t group = item / block_count, from = item % block_count * kBlock;
+          if (item == first_item || from == 0)
+            copy_panels(table.get() + k * chunk.count, chunk.count, group * p.source_channels, p.source_channels,
+                        source.get());
+          const int64_t vectors = (std::min(kBlock, p.output_channels - from) + kLanes - 1) / kLanes;
+          float* to = result + group * group_floats + chunk.region->tap[k] * p.source_channels * stride + from;
           for (int64_t row = 0; row < p.source_channels; row += kRows) {
-            t.channel = group * p.source_channels + row;
-            t.result = to + row * stride;
-            const int64_t rows = std::min<int64_t>(kRows, p.source_channels - row);
-            kOuterTile.entry[rows - 1][vectors - 1](t);
+            const OuterTile t{source.get() + row * kChunk, gradient.get() + (item - first_item) * kChunk * kBlock,
+                              kRows, chunk.count, to + row * stride, stride};
+            kOuterTile.entry[std::min<int64_t>(kRows, p.source_channels - row) - 1][vectors - 1](t);
           }
         }
-      }
     }
   }
 }

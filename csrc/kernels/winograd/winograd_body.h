@@ -48,7 +48,8 @@ inline void winograd_filter(const Vec (&w)[3], Vec (&u)[6]) {
 // How a problem is cut: blocks of tiles whose transforms stay in the second-level cache.
 struct WinogradCut {
   int64_t rows, columns, tiles, depth;  // tiles along either axis and in all; taps of the first axis
-  int64_t channels;                     // of the source, rounded up to whole vectors
+  int64_t channels;                     // of the source, rounded up to an odd number of vectors: rows of a power of two
+                                        // would share a few sets of the cache
   int64_t block, chunks;                // tiles a block, blocks
 
   WinogradCut(const Gather& g, int64_t source_channels) {
@@ -57,7 +58,7 @@ struct WinogradCut {
     columns = (w.outputs + kWinogradOut - 1) / kWinogradOut;
     tiles = g.region->pixels / (h.outputs * w.outputs) * rows * columns;
     depth = d.taps;
-    channels = rounded(source_channels);
+    channels = (rounded(source_channels) / kLanes | 1) * kLanes;
     constexpr int64_t kFloats = 160 * 1024;
     const int64_t fit = kFloats / (kWinogradPoints * (depth * channels + kBlock)) / kRows * kRows;
     block = std::clamp<int64_t>(fit, 4 * kRows, 8 * kRows);
@@ -109,7 +110,7 @@ void transform_source(const Problem& p, const WinogradCut& cut, const WinogradTi
                        : rows[i] < 0                                 ? p.outside[1]
                        : plane < 0                                   ? p.outside[0]
                            : p.source + (tile.n * g.source_batch + plane + rows[i] + columns[j]);
-    for (int64_t c = 0; c < cut.channels; c += kLanes) {
+    for (int64_t c = 0; c < p.source_channels; c += kLanes) {
       Vec half[kWinogradIn][kWinogradIn];
       const int64_t left = p.source_channels - c;
       for (int j = 0; j < kWinogradIn; ++j) {

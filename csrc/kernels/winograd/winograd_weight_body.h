@@ -65,7 +65,6 @@ void winograd_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
   const Scratch<float> sources(kWinogradPoints * cut.source_stride()), gradients(kWinogradPoints * cut.product_stride());
   const Scratch<float> zeros(cut.channels);
   std::fill(zeros.get(), zeros.get() + cut.channels, 0.f);
-  const Scratch<const float*> source(cut.block), gradient(cut.block);
   for (int64_t task = begin; task < end; ++task) {
     const int64_t segment = task / block_count, block = task % block_count;
     const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
@@ -78,25 +77,15 @@ void winograd_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
         transform_source(p, cut, tile, zeros.get(), sources.get() + i * cut.channels);
         transform_gradient(p, cut, tile, gradients.get() + i * kBlock, block * kBlock, width);
       }
-      OuterTile t;
-      t.source = source.get();
-      t.gradient = gradient.get();
-      t.pixels = count;
-      t.width = whole;
-      t.stride = whole;
-      for (int64_t point = 0; point < kWinogradPoints; ++point) {
-        for (int64_t i = 0; i < count; ++i) gradient.get()[i] = gradients.get() + point * cut.product_stride() + i * kBlock;
+      for (int64_t point = 0; point < kWinogradPoints; ++point)
         for (int64_t k = 0; k < cut.depth; ++k) {
-          for (int64_t i = 0; i < count; ++i)
-            source.get()[i] = sources.get() + point * cut.source_stride() + (k * cut.block + i) * cut.channels;
+          const float* source = sources.get() + point * cut.source_stride() + k * cut.block * cut.channels;
           for (int64_t row = 0; row < p.source_channels; row += kRows) {
-            t.channel = row;
-            t.result = result + (point * lines + k * p.source_channels + row) * whole;
-            const int64_t rows = std::min<int64_t>(kRows, p.source_channels - row);
-            kOuterTile.entry[rows - 1][whole / kLanes - 1](t);
+            const OuterTile t{source + row, gradients.get() + point * cut.product_stride(), cut.channels, count,
+                              result + (point * lines + k * p.source_channels + row) * whole, whole};
+            kOuterTile.entry[std::min<int64_t>(kRows, p.source_channels - row) - 1][whole / kLanes - 1](t);
           }
         }
-      }
     }
   }
 }
