@@ -154,7 +154,7 @@ BARE = [
     lambda: OPS.pool_gather(torch.zeros(1, 1, 2), torch.zeros(2, 1, 2).long()),
     lambda: OPS.pool_scatter(torch.zeros(1, 1, 2), torch.full((1, 1, 2), -2), [4], True),
     lambda: OPS.fractional_max_pool(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 2), [4, 4], [2, 2]),
-    lambda: OPS.fractional_max_pool(torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 2), [2, 2], [2, 2]),
+    lambda: OPS.fractional_max_pool(torch.zeros(1, 1, 4, 4), torch.full((1, 1, 2), torch.nan), [2, 2], [2, 2]),
     lambda: OPS.fractional_max_pool(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 3), [2, 2], [2, 2]),
 ]
 
