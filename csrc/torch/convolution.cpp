@@ -137,7 +137,7 @@ void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, con
   const Kernels& k = kernels();
   const Source source(source_tensor);
   const GatherPlan plan(c.batch, c.axis, c.transposed, adjoint, source.strides(), result.strides());
-  const Outside outside(source_tensor, source_tensor.size(1), value);
+  const Outside outside(source_tensor, source_tensor.size(1) * std::max<int64_t>(c.axis[2].kernel, 1), value);
   const Tensor bias_dense = bias ? torch::stable::contiguous(*bias) : weight;
   const float* bias_data = bias ? static_cast<const float*>(bias_dense.const_data_ptr()) : nullptr;
   const FilterSizes sizes = c.filter(adjoint);
@@ -253,7 +253,7 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
   const Kernels& k = kernels();
   const Source source(input), gradient(grad);
   const GatherPlan plan(call.batch, call.axis, transposed, false, source.strides(), gradient.strides());
-  const Outside outside(input, input.size(1), value);
+  const Outside outside(input, input.size(1) * std::max<int64_t>(call.axis[2].kernel, 1), value);
   FilterSizes sizes = call.filter(false);
   FilterStrides strides = call.strides(weight, false);
   const auto map = call.channel_map(false);

@@ -89,7 +89,7 @@ void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
     const Region& r = *chunk.region;
     const Pixels pixels(g, chunk);
     const auto place = [&](int64_t i) { return i / kDepthwiseRows * r.taps * kDepthwiseRows + i % kDepthwiseRows; };
-    fill_sources(g, chunk, pixels, p.source, p.outside, table.get(), kDepthwiseRows, place);
+    fill_sources(g, r, pixels, 0, chunk.count, p.source, p.outside, table.get(), kDepthwiseRows, place);
     for (int64_t first = 0; first < chunk.count; first += kDepthwiseRows) {
       const int64_t rows = std::min(kDepthwiseRows, chunk.count - first);
       float* output[kDepthwiseRows];
@@ -157,7 +157,8 @@ void depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_t en
     for (int64_t n = chunk_count * segment / p.segments; n < chunk_count * (segment + 1) / p.segments; ++n) {
       const Chunk chunk = find_chunk(g, n, 1);
       const Pixels pixels(g, chunk);
-      fill_sources(g, chunk, pixels, p.source, p.outside, table.get(), chunk.count, [](int64_t i) { return i; });
+      fill_sources(g, *chunk.region, pixels, 0, chunk.count, p.source, p.outside, table.get(), chunk.count,
+                   [](int64_t i) { return i; });
       for (int64_t c = 0; c < p.channels; c += kLanes)
         p.from ? sum_all_taps<false>(p, chunk, pixels, table.get(), c, result)
                : sum_all_taps<true>(p, chunk, pixels, table.get(), c, result);

@@ -15,7 +15,7 @@ struct DirectProblem {
   const Gather* gather;
   const float* source;      // channels last
   float* output;            // channels last
-  const float* outside[3];  // what a source outside along each axis reads: all channels of a pixel
+  const float* outside[3];  // what a source outside along each axis reads: the channels of a line of taps, at least
   int64_t groups, source_channels, output_channels;  // channels of one group
   const float* weight;  // packed: [group][block of output channels][filter tap][source channel][channel of the block]
   const float* bias;    // or null

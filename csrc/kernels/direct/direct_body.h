@@ -90,6 +90,18 @@ inline int64_t direct_parts(const DirectProblem& p) {
   const int64_t n = std::max<int64_t>(chunks(*p.gather, kRows), 1);
   return std::min(p.groups * blocks(p.output_channels), (kTasks + n - 1) / n);
 }
+
+// Whether a filter's taps along the last axis may be taken as one: all are there in the filter's order, and a pixel is the
+// group's channels. Tap k of so few is the filter's line k, and region.tap names it as it stands.
+constexpr int64_t kLineChannels = 16;
+inline bool whole_lines(const DirectProblem& p, const Region& region) {
+  if (p.groups > 1 || p.source_channels > kLineChannels || region.axis[2].taps < 2) return false;
+  if (region.taps != p.gather->filter_taps) return false;
+  for (int64_t t = 0; t < region.taps; ++t)
+    if (region.tap[t] != t) return false;
+  return true;
+}
+
 int64_t direct_tasks(const DirectProblem& p) { return chunks(*p.gather, kRows) * direct_parts(p); }
 
 void direct(const DirectProblem& p, int64_t begin, int64_t end) {
@@ -99,22 +111,35 @@ void direct(const DirectProblem& p, int64_t begin, int64_t end) {
   Scratch<const float*> table(table_size(g, kRows));
   for (int64_t task = begin; task < end; ++task) {
     const Chunk chunk = find_chunk(g, task / parts, kRows);
-    const int64_t taps = chunk.region->taps, part = task % parts;
+    const Region& region = *chunk.region;
+    const int64_t taps = region.taps, part = task % parts, line = region.axis[2].taps;
     const Pixels pixels(g, chunk);
-    // Tile by tile: [tile][tap][row].
-    const auto place = [&](int64_t i) { return i / kRows * taps * kRows + i % kRows; };
-    fill_sources(g, chunk, pixels, p.source, p.outside, table.get(), kRows, place);
+    // Tile by tile: [tile][tap][row]. With few channels, finding the sources costs as much as reading them, and the taps
+    // of a line are one tap of more channels to a tile whose pixels see the whole line.
+    const bool lines = whole_lines(p, region);
+    bool by_line[kChunk / kRows + 1] = {};
+    if (lines) {
+      for (int64_t first = 0; first < chunk.count; first += kRows) {
+        const int64_t count = std::min<int64_t>(kRows, chunk.count - first);
+        const float** to = table.get() + first * taps;
+        const auto place = [](int64_t i) { return i; };
+        by_line[first / kRows] = reads_lines(g, region, pixels, first, count, p.source_channels);
+        by_line[first / kRows] ? fill_lines(g, region, pixels, first, count, p.source, p.outside, to, kRows, place)
+                               : fill_sources(g, region, pixels, first, count, p.source, p.outside, to, kRows, place);
+      }
+    } else {
+      const auto place = [&](int64_t i) { return i / kRows * taps * kRows + i % kRows; };
+      fill_sources(g, region, pixels, 0, chunk.count, p.source, p.outside, table.get(), kRows, place);
+    }
     for (int64_t item = items * part / parts; item < items * (part + 1) / parts; ++item) {
       const int64_t group = item / block_count, block = item % block_count;
       const int64_t width = std::min(kBlock, p.output_channels - block * kBlock);
       const int64_t vectors = (width + kLanes - 1) / kLanes;
       const int64_t channel = group * p.output_channels + block * kBlock;
       Tile t;
-      t.tap = chunk.region->tap;
-      t.taps = taps;
+      t.tap = region.tap;
       t.weight = p.weight + group * group_floats + block * kBlock * g.filter_taps * p.source_channels;
       t.channel = group * p.source_channels;
-      t.channels = p.source_channels;
       t.bias = p.bias ? p.bias + channel : nullptr;
       t.activation = p.activation;
       t.width = width;
@@ -124,6 +149,9 @@ void direct(const DirectProblem& p, int64_t begin, int64_t end) {
         for (int64_t r = 0; r < rows; ++r) output[r] = p.output + pixels.output[first + r] + channel;
         t.output = output;
         t.source = table.get() + first * taps;
+        const int64_t together = by_line[first / kRows] ? line : 1;
+        t.taps = taps / together;
+        t.channels = p.source_channels * together;
         kTile.entry[rows - 1][vectors - 1](t);
       }
     }
@@ -221,7 +249,8 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
     for (int64_t c = chunk_count * segment / p.segments; c < chunk_count * (segment + 1) / p.segments; ++c) {
       const Chunk chunk = find_chunk(g, c, 1);
       const Pixels pixels(g, chunk);
-      fill_sources(g, chunk, pixels, p.source, p.outside, table.get(), chunk.count, [](int64_t i) { return i; });
+      fill_sources(g, *chunk.region, pixels, 0, chunk.count, p.source, p.outside, table.get(), chunk.count,
+                   [](int64_t i) { return i; });
       for (int64_t item = first_item; item < last_item; ++item) {
         const int64_t from = item % block_count * kBlock, width = std::min(kBlock, p.output_channels - from);
         const float* at = p.gradient + item / block_count * p.output_channels + from;

@@ -96,27 +96,56 @@ struct Pixels {
   }
 };
 
-// source[tap * tap_stride + index(pixel)]: where each tap of each pixel reads. A source outside along several axes takes
-// the constant of the last of them.
+// source[tap * tap_stride + index(i)]: where each tap of pixel first + i reads, for `count` pixels. A source outside along
+// several axes takes the constant of the last of them.
 template <class Index>
-inline void fill_sources(const Gather& g, const Chunk& chunk, const Pixels& p, const float* input,
-                         const float* const (&outside)[3], const float** source, int64_t tap_stride, Index index) {
-  const auto& [d, h, w] = chunk.region->axis;
+inline void fill_sources(const Gather& g, const Region& region, const Pixels& p, int64_t first, int64_t count,
+                         const float* input, const float* const (&outside)[3], const float** source, int64_t tap_stride,
+                         Index index) {
+  const auto& [d, h, w] = region.axis;
   int64_t plane[kChunk];
   const float* beyond[kChunk];
   for (int64_t td = 0; td < d.taps; ++td)
     for (int64_t th = 0; th < h.taps; ++th) {
-      for (int64_t i = 0; i < chunk.count; ++i) {
-        const int64_t od = g.lookup[0][p.base[0][i] + d.shift[td]], oh = g.lookup[1][p.base[1][i] + h.shift[th]];
-        plane[i] = (od < 0 || oh < 0) ? convlayers::kOutside : p.batch[i] + od + oh;
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t j = first + i;
+        const int64_t od = g.lookup[0][p.base[0][j] + d.shift[td]], oh = g.lookup[1][p.base[1][j] + h.shift[th]];
+        plane[i] = (od < 0 || oh < 0) ? convlayers::kOutside : p.batch[j] + od + oh;
         beyond[i] = oh < 0 ? outside[1] : outside[0];
       }
       for (int64_t tw = 0; tw < w.taps; ++tw, source += tap_stride)
-        for (int64_t i = 0; i < chunk.count; ++i) {
-          const int64_t ow = g.lookup[2][p.base[2][i] + w.shift[tw]];
+        for (int64_t i = 0; i < count; ++i) {
+          const int64_t ow = g.lookup[2][p.base[2][first + i] + w.shift[tw]];
           source[index(i)] = ow < 0 ? outside[2] : plane[i] < 0 ? beyond[i] : input + (plane[i] + ow);
         }
     }
+}
+
+// Whether the taps along the last axis of these pixels read side by side, `step` floats from one to the next.
+inline bool reads_lines(const Gather& g, const Region& region, const Pixels& p, int64_t first, int64_t count, int64_t step) {
+  const auto& w = region.axis[2];
+  for (int64_t i = first; i < first + count; ++i) {
+    const int64_t begin = g.lookup[2][p.base[2][i] + w.shift[0]], end = g.lookup[2][p.base[2][i] + w.shift[w.taps - 1]];
+    if (begin < 0 || end - begin != (w.taps - 1) * step) return false;
+  }
+  return true;
+}
+
+// fill_sources for such pixels, a line of taps at a time.
+template <class Index>
+inline void fill_lines(const Gather& g, const Region& region, const Pixels& p, int64_t first, int64_t count,
+                       const float* input, const float* const (&outside)[3], const float** source, int64_t line_stride,
+                       Index index) {
+  const auto& [d, h, w] = region.axis;
+  for (int64_t td = 0; td < d.taps; ++td)
+    for (int64_t th = 0; th < h.taps; ++th, source += line_stride)
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t j = first + i;
+        const int64_t od = g.lookup[0][p.base[0][j] + d.shift[td]], oh = g.lookup[1][p.base[1][j] + h.shift[th]];
+        source[index(i)] = oh < 0   ? outside[1]
+                           : od < 0 ? outside[0]
+                                    : input + (p.batch[j] + od + oh + g.lookup[2][p.base[2][j] + w.shift[0]]);
+      }
 }
 
 }  // namespace
