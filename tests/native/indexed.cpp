@@ -110,7 +110,8 @@ void fractional() {
     outputs *= p.output[a];
   }
   std::vector<float> sample;
-  for (int64_t i = 0; i < p.batch * p.channels * p.axes; ++i) sample.push_back(one_in(20) ? 3e38f : static_cast<float>(pick(-24, 24)) / 8);
+  for (int64_t i = 0; i < p.batch * p.channels * p.axes; ++i)
+    sample.push_back(one_in(20) ? 3e38f : static_cast<float>(pick(-24, 24)) / 8);
   const bool refused = one_in(4);
   const int64_t wrong = pick(0, p.batch * p.channels - 1);
   constexpr float outside[] = {-INFINITY, NAN, INFINITY};
