@@ -239,7 +239,7 @@ def oracle(problem: Problem, input: Tensor, weight: Tensor, bias: Tensor | None)
         output = function(extended, weight, None, problem.stride, 0, 0, problem.groups, problem.dilation)
         for i, (size, (low, _), (below, _)) in enumerate(zip(_sizes(problem), amounts(problem), beyond, strict=True)):
             first = low + below * problem.stride[i]
-            output = _continued(output, i - rank, -first, size, "zeros", 0.0).narrow(i - rank, 0, size)
+            output = _continued(output, i - rank, -first, first + size - output.shape[i - rank], "zeros", 0.0)
         output = output if bias is None else output + bias.view(-1, *[1] * rank)
     else:
         function = (F.conv1d, F.conv2d, F.conv3d)[rank - 1]
