@@ -25,10 +25,8 @@ struct Kernels {
   Kernel<DirectWeightProblem> direct_weight;
   Kernel<DepthwiseProblem> depthwise;
   Kernel<DepthwiseWeightProblem> depthwise_weight;
-  Kernel<DirectProblem> winograd;
-  Kernel<WinogradPack> winograd_pack;
+  Kernel<WinogradProblem> winograd;
   Kernel<DirectWeightProblem> winograd_weight;
-  Kernel<WinogradTaps> winograd_taps;
   Kernel<PoolProblem> max_pool;
   Kernel<PoolProblem> avg_pool;
   Kernel<PoolProblem> avg_pool_adjoint;

@@ -158,20 +158,7 @@ void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, con
     p.activation = activation;
     return run(k.depthwise, p);
   }
-  const int64_t width = (sizes.rows + k.lanes - 1) / k.lanes * k.lanes;
-  // The gradient of a folding border has not Winograd's form: direct.
-  const bool winograd = c.winograd && winograd_fits(plan.view());
-  const int64_t taps = winograd ? sizes.kernel[0] * kWinogradPoints : sizes.taps();
-  const Tensor packed = workspace(weight, sizes.groups * width * sizes.columns * taps);
-  const auto* from = static_cast<const float*>(weight.const_data_ptr());
-  auto* to = static_cast<float*>(packed.data_ptr());
-  if (winograd) {
-    run(k.winograd_pack, WinogradPack{&plan.view(), from, c.strides(weight, adjoint), sizes, to});
-  } else {
-    const Pack job{from, c.strides(weight, adjoint), sizes, k.lanes, k.block, to};
-    parallel(pack_parts(job), [&](int64_t i) { pack(job, i); });
-  }
-  DirectProblem p{};
+  WinogradProblem p{};
   p.gather = &plan.view();
   p.source = source.data();
   p.output = result.data();
@@ -179,10 +166,19 @@ void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, con
   p.groups = c.groups;
   p.source_channels = sizes.columns;
   p.output_channels = sizes.rows;
-  p.weight = static_cast<const float*>(packed.const_data_ptr());
   p.bias = bias_data;
   p.activation = activation;
-  run(winograd ? k.winograd : k.direct, p);
+  p.filter = static_cast<const float*>(weight.const_data_ptr());
+  p.strides = c.strides(weight, adjoint);
+  p.sizes = sizes;
+  // The gradient of a folding border has not Winograd's form: direct.
+  if (c.winograd && winograd_fits(plan.view())) return run(k.winograd, p);
+  const int64_t width = (sizes.rows + k.lanes - 1) / k.lanes * k.lanes;
+  const Tensor packed = workspace(weight, sizes.groups * width * sizes.columns * sizes.taps());
+  const Pack job{p.filter, p.strides, sizes, k.lanes, k.block, static_cast<float*>(packed.data_ptr())};
+  parallel(pack_parts(job), [&](int64_t i) { pack(job, i); });
+  p.weight = job.packed;
+  run<DirectProblem>(k.direct, p);
 }
 
 // In how many parts the pixels are summed: enough for a few threads, each long enough to be worth a buffer of its own.
@@ -265,10 +261,11 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
     sizes.groups = sizes.columns = 1;
   }
   const int64_t width = (sizes.rows + k.lanes - 1) / k.lanes * k.lanes;
+  const int64_t floats = sizes.groups * sizes.taps() * sizes.columns * width;
   const bool winograd = call.winograd && winograd_fits(plan.view());
-  const int64_t taps = winograd ? sizes.kernel[0] * kWinogradPoints : sizes.taps();
-  const int64_t floats = sizes.groups * taps * sizes.columns * width;
   int64_t segments = segment_count(plan.view(), floats);
+  // Each of Winograd's segments ends with a transform of all weights: no more than a few threads need.
+  if (winograd) segments = std::min(segments, std::max<int64_t>(1, 8 * k.block / width));
   const Tensor sums = workspace(input, segments * floats);
   auto* result = static_cast<float*>(sums.data_ptr());
   if (call.depthwise) {
@@ -294,14 +291,6 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
     p.segments = segments;
     p.result = result;
     run(winograd ? k.winograd_weight : k.direct_weight, p);
-  }
-  Tensor summed = sums;  // what `result` points into
-  if (winograd) {
-    summed = workspace(input, sizes.taps() * sizes.columns * width);
-    auto* to = static_cast<float*>(summed.data_ptr());
-    run(k.winograd_taps, WinogradTaps{&plan.view(), sizes.columns, sizes.rows, segments, result, to});
-    result = to;
-    segments = 1;
   }
   const Unpack job{result, segments, k.lanes, sizes, strides, static_cast<float*>(weight.data_ptr())};
   parallel(unpack_parts(job), [&](int64_t i) { unpack(job, i); });

@@ -21,24 +21,12 @@ constexpr int64_t kWinogradOut = 4, kWinogradIn = 6, kWinogradPoints = kWinograd
 // two axes.
 bool winograd_fits(const Gather& g);
 
-// A filter bank, transformed for a gather that fits. DirectProblem::weight then points at
-// [block of output channels][point][tap of the first axis][source channel][channel of the block]; groups is 1.
-struct WinogradPack {
-  const Gather* gather;
-  const float* weight;
+// The same computation as `direct` for one group, with weights as they are (`weight` of the base is not read); a block of
+// output channels transforms its own when it comes to them. winograd_weight is direct_weight's computation, with its result.
+struct WinogradProblem : DirectProblem {
+  const float* filter;
   FilterStrides strides;
   FilterSizes sizes;
-  float* packed;
-};
-
-// The gradient of the weights: DirectWeightProblem's sums over tiles, `result` then being
-// [segment][block of output channels][point][tap of the first axis][source channel][channel of the block],
-// and what makes filter taps of them.
-struct WinogradTaps {
-  const Gather* gather;  // of the forward computation
-  int64_t source_channels, output_channels, segments;
-  const float* sums;
-  float* result;  // [filter tap][source channel][output channel, rounded up to whole vectors]
 };
 
 }  // namespace convlayers

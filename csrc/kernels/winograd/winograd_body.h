@@ -8,7 +8,7 @@ namespace {
 using convlayers::kWinogradIn;
 using convlayers::kWinogradOut;
 using convlayers::kWinogradPoints;
-using convlayers::WinogradPack;
+using convlayers::WinogradProblem;
 
 constexpr float kA = 0.70710678118654752f, kB = 1.41421356237309505f;  // the points: 0, +-kA, +-kB, infinity
 
@@ -158,40 +158,88 @@ void transform_output(const DirectProblem& p, const WinogradCut& cut, const Wino
   }
 }
 
-// Where blocks of tiles are few, the output channels are shared out in parts. Tasks of one part follow each other, so that
-// its weights are read while they are near.
-inline int64_t winograd_parts(const DirectProblem& p, const WinogradCut& cut) {
-  return std::min(blocks(p.output_channels), (kTasks + cut.chunks - 1) / std::max<int64_t>(cut.chunks, 1));
-}
-int64_t winograd_tasks(const DirectProblem& p) {
-  const WinogradCut cut(*p.gather, p.source_channels);
-  return cut.chunks * winograd_parts(p, cut);
+// --- weights -----------------------------------------------------------------------------------------------------------
+
+constexpr int64_t kWinogradColumns = 16;  // source channels at a time: whole cache lines, whichever axis is the dense one
+
+// G w G' of a block of output channels: [point][tap of the first axis][source channel][channel of the block].
+void transform_filters(const WinogradProblem& p, int64_t block, float* packed) {
+  const auto& [d, h, w] = p.gather->region->axis;
+  const bool flip_h = h.shift[1] < h.shift[0], flip_w = w.shift[1] < w.shift[0];
+  const int64_t depth = p.sizes.kernel[0], columns = p.sizes.columns;
+  const int64_t count = std::min(kBlock, p.sizes.rows - block * kBlock), width = rounded(count);
+  alignas(64) float filters[9][kWinogradColumns][kBlock];
+  std::memset(filters, 0, sizeof filters);
+  for (int64_t t = 0; t < depth; ++t)
+    for (int64_t first = 0; first < columns; first += kWinogradColumns) {
+      const int64_t some = std::min(kWinogradColumns, columns - first);
+      const float* from = p.filter + block * kBlock * p.strides.row + first * p.strides.column + t * p.strides.axis[0];
+      for (int64_t row = 0; row < count; ++row)
+        for (int64_t tap = 0; tap < 9; ++tap) {
+          const int64_t i = flip_h ? 2 - tap / 3 : tap / 3, j = flip_w ? 2 - tap % 3 : tap % 3;
+          const float* at = from + row * p.strides.row + i * p.strides.axis[1] + j * p.strides.axis[2];
+          for (int64_t c = 0; c < some; ++c) filters[tap][c][row] = at[c * p.strides.column];
+        }
+      for (int64_t c = 0; c < some; ++c)
+        for (int64_t v = 0; v < width; v += kLanes) {
+          Vec half[kWinogradIn][3];
+          for (int j = 0; j < 3; ++j) {
+            Vec tap[3], u[kWinogradIn];
+            for (int i = 0; i < 3; ++i) tap[i] = load(&filters[i * 3 + j][c][v]);
+            winograd_filter(tap, u);
+            for (int i = 0; i < kWinogradIn; ++i) half[i][j] = u[i];
+          }
+          for (int i = 0; i < kWinogradIn; ++i) {
+            Vec u[kWinogradIn];
+            winograd_filter(half[i], u);
+            for (int j = 0; j < kWinogradIn; ++j)
+              store(packed + (((i * kWinogradIn + j) * depth + t) * columns + first + c) * width + v, u[j]);
+          }
+        }
+    }
 }
 
-void winograd(const DirectProblem& p, int64_t begin, int64_t end) {
+// --- the kernel ----------------------------------------------------------------------------------------------------------
+
+// Tasks: blocks of output channels, each in a few ranges of tiles that are worth transforming its weights for. A thread
+// that runs ranges of one block in turn transforms them once.
+constexpr int64_t kWinogradTiles = 96;
+inline int64_t winograd_ranges(const WinogradProblem& p, const WinogradCut& cut) {
+  const int64_t block_count = blocks(p.output_channels);
+  return std::clamp<int64_t>(cut.tiles / kWinogradTiles, 1, (kTasks + block_count - 1) / std::max<int64_t>(block_count, 1));
+}
+int64_t winograd_tasks(const WinogradProblem& p) {
+  return blocks(p.output_channels) * winograd_ranges(p, WinogradCut(*p.gather, p.source_channels));
+}
+
+void winograd(const WinogradProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
   const WinogradCut cut(g, p.source_channels);
-  const int64_t block_count = blocks(p.output_channels), parts = winograd_parts(p, cut);
+  const int64_t ranges = winograd_ranges(p, cut), lines = cut.depth * p.source_channels;
   const Scratch<float> sources(kWinogradPoints * cut.source_stride()), products(kWinogradPoints * cut.product_stride());
+  const Scratch<float> filters(kWinogradPoints * lines * std::min(kBlock, rounded(p.output_channels)));
   const Scratch<float> zeros(cut.channels);
   std::fill(zeros.get(), zeros.get() + cut.channels, 0.f);
   const Scratch<int64_t> taps(cut.depth);  // of the first axis
   for (int64_t t = 0; t < cut.depth; ++t) taps.get()[t] = t;
   const Scratch<const float*> table(cut.depth * kRows);
+  int64_t transformed = -1;
   for (int64_t task = begin; task < end; ++task) {
-    const int64_t part = task / cut.chunks, first = task % cut.chunks * cut.block;
-    const int64_t count = std::min(cut.block, cut.tiles - first);
-    for (int64_t i = 0; i < count; ++i)
-      transform_source(p, cut, WinogradTile(g, cut, first + i), zeros.get(), sources.get() + i * cut.channels);
-    for (int64_t b = block_count * part / parts; b < block_count * (part + 1) / parts; ++b) {
-      const int64_t width = std::min(kBlock, p.output_channels - b * kBlock), whole = rounded(width);
-      const float* weight = p.weight + b * kBlock * kWinogradPoints * cut.depth * p.source_channels;
+    const int64_t block = task / ranges, range = task % ranges;
+    const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
+    if (block != transformed) transform_filters(p, block, filters.get());
+    transformed = block;
+    const int64_t last = cut.tiles * (range + 1) / ranges;
+    for (int64_t first = cut.tiles * range / ranges; first < last; first += cut.block) {
+      const int64_t count = std::min(cut.block, last - first);
+      for (int64_t i = 0; i < count; ++i)
+        transform_source(p, cut, WinogradTile(g, cut, first + i), zeros.get(), sources.get() + i * cut.channels);
       for (int64_t point = 0; point < kWinogradPoints; ++point) {
         Tile t;
         t.source = table.get();
         t.tap = taps.get();
         t.taps = cut.depth;
-        t.weight = weight + point * cut.depth * p.source_channels * whole;
+        t.weight = filters.get() + point * lines * whole;
         t.channel = 0;
         t.channels = p.source_channels;
         t.bias = nullptr;
@@ -211,59 +259,7 @@ void winograd(const DirectProblem& p, int64_t begin, int64_t end) {
         }
       }
       for (int64_t i = 0; i < count; ++i)
-        transform_output(p, cut, WinogradTile(g, cut, first + i), products.get() + i * kBlock, b * kBlock, width);
-    }
-  }
-}
-
-// --- weights -----------------------------------------------------------------------------------------------------------
-
-// One task a block of output channels and a few source channels, so many that whole cache lines are read whichever of the
-// filter's axes is the dense one.
-constexpr int64_t kWinogradColumns = 16;
-
-int64_t winograd_pack_tasks(const WinogradPack& p) {
-  return blocks(p.sizes.rows) * ((p.sizes.columns + kWinogradColumns - 1) / kWinogradColumns);
-}
-
-void winograd_pack(const WinogradPack& p, int64_t begin, int64_t end) {
-  const auto& [d, h, w] = p.gather->region->axis;
-  const bool flip_h = h.shift[1] < h.shift[0], flip_w = w.shift[1] < w.shift[0];
-  const int64_t depth = p.sizes.kernel[0], columns = p.sizes.columns;
-  const int64_t groups = (columns + kWinogradColumns - 1) / kWinogradColumns;
-  const Scratch<float> filters(9 * kWinogradColumns * kBlock);  // [tap][column][row]
-  for (int64_t task = begin; task < end; ++task) {
-    const int64_t block = task / groups, first = task % groups * kWinogradColumns;
-    const int64_t some = std::min(kWinogradColumns, columns - first);
-    const int64_t count = std::min(kBlock, p.sizes.rows - block * kBlock), width = rounded(count);
-    float* packed = p.packed + block * kBlock * kWinogradPoints * depth * columns + first * width;
-    std::memset(filters.get(), 0, 9 * kWinogradColumns * kBlock * sizeof(float));
-    for (int64_t t = 0; t < depth; ++t, packed += columns * width) {
-      const float* from = p.weight + block * kBlock * p.strides.row + first * p.strides.column + t * p.strides.axis[0];
-      for (int64_t row = 0; row < count; ++row)
-        for (int64_t tap = 0; tap < 9; ++tap) {
-          const int64_t i = flip_h ? 2 - tap / 3 : tap / 3, j = flip_w ? 2 - tap % 3 : tap % 3;
-          const float* at = from + row * p.strides.row + i * p.strides.axis[1] + j * p.strides.axis[2];
-          float* to = filters.get() + tap * kWinogradColumns * kBlock + row;
-          for (int64_t c = 0; c < some; ++c) to[c * kBlock] = at[c * p.strides.column];
-        }
-      for (int64_t c = 0; c < some; ++c)
-        for (int64_t v = 0; v < width; v += kLanes) {
-          const float* filter = filters.get() + c * kBlock + v;
-          Vec half[kWinogradIn][3];
-          for (int j = 0; j < 3; ++j) {
-            Vec tap[3], u[kWinogradIn];
-            for (int i = 0; i < 3; ++i) tap[i] = load(filter + (i * 3 + j) * kWinogradColumns * kBlock);
-            winograd_filter(tap, u);
-            for (int i = 0; i < kWinogradIn; ++i) half[i][j] = u[i];
-          }
-          for (int i = 0; i < kWinogradIn; ++i) {
-            Vec u[kWinogradIn];
-            winograd_filter(half[i], u);
-            for (int j = 0; j < kWinogradIn; ++j)
-              store(packed + (i * kWinogradIn + j) * depth * columns * width + c * width + v, u[j]);
-          }
-        }
+        transform_output(p, cut, WinogradTile(g, cut, first + i), products.get() + i * kBlock, block * kBlock, width);
     }
   }
 }
