@@ -116,3 +116,31 @@ def test_blur_pool_borders_gradients_and_refusals() -> None:
     assert C.blur_pool2d(x.double(), 3).dtype == torch.float64
     with pytest.raises(ValueError, match="kernel_size must be at least 1"):
         C.blur_pool2d(x, 0)
+
+
+@pytest.mark.parametrize("kind", ["MaxPool", "AvgPool", "LPPool"])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("sentence", "options"),
+    [
+        (r"kernel_size must be at least 1; received \(?0", {"kernel_size": 0}),
+        ("stride must be at least 1", {"kernel_size": 2, "stride": 0}),
+        ("kernel_size must be an integer; received 'a'", {"kernel_size": "a"}),
+        ("kernel_size must be one integer or", {"kernel_size": (2, 2, 2, 2)}),
+    ],
+)
+def test_layers_refuse_when_they_are_made(kind: str, rank: int, sentence: str, options: dict) -> None:
+    layer = getattr(convlayers, f"{kind}{rank}d")
+    arguments = (2.0,) if kind == "LPPool" else ()
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        layer(*arguments, **options)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_padding_and_dilation_are_checked_when_a_layer_is_made(rank: int) -> None:
+    with pytest.raises(ValueError, match="padding must be at most half of the window's reach of 2"):
+        getattr(convlayers, f"MaxPool{rank}d")(2, padding=2)
+    with pytest.raises(ValueError, match="padding must not be negative"):
+        getattr(convlayers, f"AvgPool{rank}d")(2, padding=-1)
+    with pytest.raises(ValueError, match="dilation must be at least 1"):
+        getattr(convlayers, f"AvgPool{rank}d")(2, dilation=0)

@@ -37,6 +37,24 @@ def strides(stride: IntOrInts | None, kernel: Ints) -> Ints:
     return geometry.integers("stride", stride, len(kernel), least=1)
 
 
+def window(
+    rank: int,
+    kernel_size: IntOrInts,
+    stride: IntOrInts | None,
+    padding: Padding,
+    dilation: IntOrInts,
+    ceil_mode: bool,
+) -> tuple[Ints, Ints, tuple[PaddingEntry, ...], Ints, bool]:
+    """What can be checked of a pooling's arguments before its input is known: (kernel, stride, padding, dilation,
+    ceil_mode), an entry an axis."""
+    kernel = geometry.integers("kernel_size", kernel_size, rank, least=1)
+    spread = geometry.integers("dilation", dilation, rank, least=1)
+    entries = geometry.padding_entries(padding, rank)
+    for entry, k, d in zip(entries, kernel, spread, strict=True):
+        _check_padding(entry, geometry.reach(k, d))
+    return kernel, strides(stride, kernel), entries, spread, flag("ceil_mode", ceil_mode)
+
+
 def windows(
     size: Ints,
     kernel_size: IntOrInts,
@@ -52,11 +70,7 @@ def windows(
             do not fit.
         TypeError: for arguments of other types.
     """
-    rank = len(size)
-    kernel = geometry.integers("kernel_size", kernel_size, rank, least=1)
-    spread = geometry.integers("dilation", dilation, rank, least=1)
-    entries = geometry.padding_entries(padding, rank)
-    return _windows(size, kernel, strides(stride, kernel), entries, spread, flag("ceil_mode", ceil_mode))
+    return _windows(size, *window(len(size), kernel_size, stride, padding, dilation, ceil_mode))
 
 
 @geometry.cached
@@ -66,7 +80,6 @@ def _windows(
     low, high, outputs = [], [], []
     for n, k, s, entry, d in zip(size, kernel, stride, padding, dilation, strict=True):
         reach = geometry.reach(k, d)
-        _check_padding(entry, reach)
         lo, hi = geometry.amounts(entry, n, k, s, d)
         geometry.check_extents(n, k, s, lo, hi, d)
         output = geometry.output_size(n, k, s, lo, hi, d, ceil_mode)

@@ -6,15 +6,37 @@ names, pairs and amounts as :func:`convlayers.functional.max_pool2d` does; avera
 
 from __future__ import annotations
 
+import functools
+from typing import Any, TypeVar
+
 import torch
 from torch import Tensor
 
 from convlayers.functional import pool, pool_norm
+from convlayers.functional.pool_arguments import window
 from convlayers.geometry import IntOrInts, Padding
+
+Layer = TypeVar("Layer", bound=type[torch.nn.Module])
+
+
+def _checked(layer: Layer) -> Layer:
+    """A layer that refuses, when it is made, what a call of it would refuse whatever its input."""
+    make, rank = layer.__init__, int(layer.__name__[-2])
+
+    @functools.wraps(make)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+        own = {"padding": 0, "dilation": 1, **vars(self)}
+        window(rank, *(own[name] for name in ("kernel_size", "stride", "padding", "dilation", "ceil_mode")))
+
+    layer.__init__ = __init__  # type: ignore[method-assign]
+    return layer
+
 
 # --- maxima -----------------------------------------------------------------------------------------------------------
 
 
+@_checked
 class MaxPool1d(torch.nn.MaxPool1d):
     """The largest element of each window along one axis; see :func:`convlayers.functional.max_pool1d`.
 
@@ -32,6 +54,7 @@ class MaxPool1d(torch.nn.MaxPool1d):
         )
 
 
+@_checked
 class MaxPool2d(torch.nn.MaxPool2d):
     """The largest element of each window of a picture; see :func:`convlayers.functional.max_pool2d`.
 
@@ -49,6 +72,7 @@ class MaxPool2d(torch.nn.MaxPool2d):
         )
 
 
+@_checked
 class MaxPool3d(torch.nn.MaxPool3d):
     """The largest element of each window of a volume; see :func:`convlayers.functional.max_pool3d`.
 
@@ -69,6 +93,7 @@ class MaxPool3d(torch.nn.MaxPool3d):
 # --- averages ---------------------------------------------------------------------------------------------------------
 
 
+@_checked
 class AvgPool1d(torch.nn.AvgPool1d):
     """The average of each window along one axis; see :func:`convlayers.functional.avg_pool1d`.
 
@@ -114,6 +139,7 @@ class AvgPool1d(torch.nn.AvgPool1d):
         return super().extra_repr() + (f", dilation={self.dilation}" if self.dilation != 1 else "")
 
 
+@_checked
 class AvgPool2d(torch.nn.AvgPool2d):
     """The average of each window of a picture; see :func:`convlayers.functional.avg_pool2d`.
 
@@ -155,6 +181,7 @@ class AvgPool2d(torch.nn.AvgPool2d):
         return super().extra_repr() + (f", dilation={self.dilation}" if self.dilation != 1 else "")
 
 
+@_checked
 class AvgPool3d(torch.nn.AvgPool3d):
     """The average of each window of a volume; see :func:`convlayers.functional.avg_pool3d`.
 
@@ -199,6 +226,7 @@ class AvgPool3d(torch.nn.AvgPool3d):
 # --- power averages ---------------------------------------------------------------------------------------------------
 
 
+@_checked
 class LPPool1d(torch.nn.LPPool1d):
     """The p-norm of each window along one axis; see :func:`convlayers.functional.lp_pool1d`.
 
@@ -244,6 +272,7 @@ class LPPool1d(torch.nn.LPPool1d):
         return super().extra_repr() + wider
 
 
+@_checked
 class LPPool2d(torch.nn.LPPool2d):
     """The p-norm of each window of a picture; see :func:`convlayers.functional.lp_pool2d`.
 
@@ -289,6 +318,7 @@ class LPPool2d(torch.nn.LPPool2d):
         return super().extra_repr() + wider
 
 
+@_checked
 class LPPool3d(torch.nn.LPPool3d):
     """The p-norm of each window of a volume; see :func:`convlayers.functional.lp_pool3d`.
 
