@@ -181,12 +181,13 @@ void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, con
   run<DirectProblem>(k.direct, p);
 }
 
-// In how many parts the pixels are summed: enough for a few threads, each long enough to be worth a buffer of its own.
-int64_t segment_count(const Gather& g, int64_t floats) {
+// In how many parts the pixels are summed: with the blocks of channels enough for a few threads, each long enough to be
+// worth a buffer of its own.
+int64_t segment_count(const Gather& g, int64_t floats, int64_t blocks) {
   int64_t pixels = 0;
   for (int64_t i = 0; i < g.regions; ++i) pixels += g.region[i].pixels;
-  constexpr int64_t kMost = 16, kPixels = 768, kFloats = int64_t{4} << 20;
-  return std::max<int64_t>(1, std::min({kMost, pixels / kPixels, kFloats / std::max<int64_t>(floats, 1)}));
+  constexpr int64_t kTasks = 16, kPixels = 768, kFloats = int64_t{4} << 20;
+  return std::max<int64_t>(1, std::min({kTasks / blocks, pixels / kPixels, kFloats / std::max<int64_t>(floats, 1)}));
 }
 
 }  // namespace
@@ -263,7 +264,7 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
   const int64_t width = (sizes.rows + k.lanes - 1) / k.lanes * k.lanes;
   const int64_t floats = sizes.groups * sizes.taps() * sizes.columns * width;
   const bool winograd = call.winograd && winograd_fits(plan.view());
-  int64_t segments = segment_count(plan.view(), floats);
+  int64_t segments = segment_count(plan.view(), floats, call.depthwise ? 1 : groups * ((width + k.block - 1) / k.block));
   // Each of Winograd's segments ends with a transform of all weights: no more than a few threads need.
   if (winograd) segments = std::min(segments, std::max<int64_t>(1, 8 * k.block / width));
   const Tensor sums = workspace(input, segments * floats);

@@ -1,8 +1,12 @@
 #pragma once
 
+#include <array>
+#include <utility>
+
 #include "kernels/base/activation_body.h"
 #include "kernels/depthwise/depthwise.h"
-#include "kernels/gather/walk_body.h"
+#include "kernels/direct/direct_body.h"
+#include "kernels/gather/lines_body.h"
 
 namespace {
 
@@ -15,16 +19,16 @@ constexpr int64_t kWeightTaps = 12;  // taps whose gradients are summed side by 
 inline int64_t whole_vectors(int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
 
 // Lanes `channel`... of a source pixel, as this kernel's channels read it.
-template <bool Straight>
+template <bool Own>
 inline Vec load_channels(const float* pixel, const int32_t* from, int64_t channel, int64_t width) {
-  if constexpr (Straight) return load_first(pixel + channel, width);
+  if constexpr (Own) return load_first(pixel + channel, width);
   Vec v{};
   for (int64_t i = 0; i < std::min<int64_t>(width, kLanes); ++i) v[i] = pixel[from[channel + i]];
   return v;
 }
 
 // Channels c ... c + Vectors * kLanes of a tile of pixels. Several vectors share the loading of a pointer.
-template <bool Straight, int Rows, int Vectors>
+template <bool Own, int Rows, int Vectors>
 void run_depthwise_tile(const DepthwiseProblem& p, const Region& r, const float* const* source, float* const* output,
                         int64_t c, int64_t width) {
   const int64_t stride = whole_vectors(p.channels);
@@ -37,7 +41,7 @@ void run_depthwise_tile(const DepthwiseProblem& p, const Region& r, const float*
     for (int64_t k = 0; k < r.taps; ++k)
       for (int64_t j = 0; j < p.steps; ++j) {
         const float* weight = p.weight + (r.tap[k] * p.steps + j) * stride + c;
-        const int32_t* from = Straight ? nullptr : p.from + j * p.channels;
+        const int32_t* from = Own ? nullptr : p.from + j * p.channels;
         Vec w[Vectors];
 #pragma GCC unroll 4
         for (int v = 0; v < Vectors; ++v) w[v] = load(weight + v * kLanes);
@@ -45,7 +49,7 @@ void run_depthwise_tile(const DepthwiseProblem& p, const Region& r, const float*
         for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 4
           for (int v = 0; v < Vectors; ++v)
-            sum[i][v] += w[v] * load_channels<Straight>(source[k * kDepthwiseRows + i], from, c + v * kLanes, lanes);
+            sum[i][v] += w[v] * load_channels<Own>(source[k * kDepthwiseRows + i], from, c + v * kLanes, lanes);
       }
   };
   if (width >= Vectors * kLanes)
@@ -57,111 +61,265 @@ void run_depthwise_tile(const DepthwiseProblem& p, const Region& r, const float*
       store_first(output[i] + c + v * kLanes, activate(sum[i][v], p.activation), width - v * kLanes);
 }
 
-template <bool Straight, int Rows>
+// Channels from ... to (whole vectors, but for the last channels of all).
+template <bool Own, int Rows>
 void run_depthwise_channels(const DepthwiseProblem& p, const Region& r, const float* const* source,
-                            float* const* output) {
-  int64_t c = 0;
-  for (; c + 2 * kLanes <= p.channels; c += 2 * kLanes)
-    run_depthwise_tile<Straight, Rows, 2>(p, r, source, output, c, 2 * kLanes);
-  for (; c < p.channels; c += kLanes) run_depthwise_tile<Straight, Rows, 1>(p, r, source, output, c, p.channels - c);
+                            float* const* output, int64_t from, int64_t to) {
+  int64_t c = from;
+  for (; c + 2 * kLanes <= std::min(to, p.channels); c += 2 * kLanes)
+    run_depthwise_tile<Own, Rows, 2>(p, r, source, output, c, 2 * kLanes);
+  for (; c < to; c += kLanes) run_depthwise_tile<Own, Rows, 1>(p, r, source, output, c, p.channels - c);
 }
 
-template <bool Straight>
+template <bool Own>
 void run_depthwise_rows(const DepthwiseProblem& p, const Region& r, const float* const* source, float* const* output,
-                        int64_t rows) {
+                        int64_t rows, int64_t from, int64_t to) {
   switch (rows) {
-    case 1: return run_depthwise_channels<Straight, 1>(p, r, source, output);
-    case 2: return run_depthwise_channels<Straight, 2>(p, r, source, output);
-    case 3: return run_depthwise_channels<Straight, 3>(p, r, source, output);
-    case 4: return run_depthwise_channels<Straight, 4>(p, r, source, output);
-    case 5: return run_depthwise_channels<Straight, 5>(p, r, source, output);
-    default: return run_depthwise_channels<Straight, 6>(p, r, source, output);
+    case 1: return run_depthwise_channels<Own, 1>(p, r, source, output, from, to);
+    case 2: return run_depthwise_channels<Own, 2>(p, r, source, output, from, to);
+    case 3: return run_depthwise_channels<Own, 3>(p, r, source, output, from, to);
+    case 4: return run_depthwise_channels<Own, 4>(p, r, source, output, from, to);
+    case 5: return run_depthwise_channels<Own, 5>(p, r, source, output, from, to);
+    default: return run_depthwise_channels<Own, 6>(p, r, source, output, from, to);
   }
 }
 
-int64_t depthwise_tasks(const DepthwiseProblem& p) { return chunks(*p.gather, kDepthwiseRows); }
+// Outputs first ... first + Rows of a row's straight part, channels c ... c + kLanes.
+template <int Rows>
+void run_straight_tile(const DepthwiseProblem& p, const Region& r, const Line* line, int64_t first,
+                       float* const* output, int64_t c) {
+  const int64_t stride = whole_vectors(p.channels), taps = r.axis[2].taps, lines = r.taps / taps;
+  const int64_t width = p.channels - c;
+  Vec sum[Rows];
+  const Vec bias = p.bias ? load_first(p.bias + c, width) : Vec{};
+  for (int i = 0; i < Rows; ++i) sum[i] = bias;
+  const auto accumulate = [&](int64_t lanes) {
+    const int64_t* tap = r.tap;
+    for (int64_t l = 0; l < lines; ++l) {
+      const int64_t pixel = line[l].pixel;
+      const float* at = line[l].at + first * pixel + c;
+      for (int64_t t = 0; t < taps; ++t, ++tap, at += line[l].tap) {
+        const Vec w = load(p.weight + *tap * stride + c);
+#pragma GCC unroll 16
+        for (int i = 0; i < Rows; ++i) sum[i] += w * load_first(at + i * pixel, lanes);
+      }
+    }
+  };
+  if (width >= kLanes)
+    accumulate(kLanes);
+  else
+    accumulate(width);
+  for (int i = 0; i < Rows; ++i) store_first(output[i] + c, activate(sum[i], p.activation), width);
+}
+
+using StraightTile = void (*)(const DepthwiseProblem&, const Region&, const Line*, int64_t, float* const*, int64_t);
+template <int... Rows>
+constexpr std::array<StraightTile, sizeof...(Rows)> straight_tiles(std::integer_sequence<int, Rows...>) {
+  return {run_straight_tile<Rows + 1>...};
+}
+// As many sums as registers hold beside a weight and a source.
+constexpr int kStraightRows = kVectors == 4 ? 14 : 8;
+constexpr auto kStraightTile = straight_tiles(std::make_integer_sequence<int, kStraightRows>{});
+
+// Tasks: rows of outputs, and where these are few, parts of the channels.
+inline int64_t depthwise_parts(const DepthwiseProblem& p) {
+  const int64_t n = std::max<int64_t>(rows(*p.gather), 1);
+  return std::clamp<int64_t>((kTasks + n - 1) / n, 1, (p.channels + 4 * kLanes - 1) / (4 * kLanes));
+}
+int64_t depthwise_tasks(const DepthwiseProblem& p) { return rows(*p.gather) * depthwise_parts(p); }
 
 void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
-  Scratch<const float*> table(table_size(g, kDepthwiseRows));
+  const int64_t parts = depthwise_parts(p), vectors = whole_vectors(p.channels) / kLanes;
+  int64_t most_taps = 0;
+  for (int64_t i = 0; i < g.regions; ++i) most_taps = std::max(most_taps, g.region[i].taps);
+  const Scratch<const float*> table(most_taps * kDepthwiseRows);
+  const Scratch<Line> lines(most_taps);
+  Pixels pixels;
+  const Region* region = g.region;
+  int64_t before = 0;  // rows of the regions before
+  Straight straight(g, *region);
   for (int64_t task = begin; task < end; ++task) {
-    const Chunk chunk = find_chunk(g, task, kDepthwiseRows);
-    const Region& r = *chunk.region;
-    const Pixels pixels(g, chunk);
-    const auto place = [&](int64_t i) { return i / kDepthwiseRows * r.taps * kDepthwiseRows + i % kDepthwiseRows; };
-    fill_sources(g, r, pixels, 0, chunk.count, p.source, p.outside, table.get(), kDepthwiseRows, place);
-    for (int64_t first = 0; first < chunk.count; first += kDepthwiseRows) {
-      const int64_t rows = std::min(kDepthwiseRows, chunk.count - first);
-      float* output[kDepthwiseRows];
-      for (int64_t i = 0; i < rows; ++i) output[i] = p.output + pixels.output[first + i];
-      const float* const* source = table.get() + first * r.taps;
-      p.from ? run_depthwise_rows<false>(p, r, source, output, rows) : run_depthwise_rows<true>(p, r, source, output, rows);
+    for (; task / parts - before >= rows(*region); straight = Straight(g, *region)) before += rows(*region++);
+    const Region& r = *region;
+    const Row row(g, r, task / parts - before);
+    const int64_t from = vectors * (task % parts) / parts * kLanes, to = vectors * (task % parts + 1) / parts * kLanes;
+    float* output[kStraightRows];
+    if (!p.from && straight.first < straight.last) {
+      for (int64_t l = 0; l < r.taps / r.axis[2].taps; ++l)
+        lines.get()[l] = find_line(g, r, row, straight, l, p.source, p.outside);
+      for (int64_t j = straight.first; j < straight.last; j += kStraightRows) {
+        const int64_t count = std::min<int64_t>(kStraightRows, straight.last - j);
+        for (int64_t i = 0; i < count; ++i) output[i] = p.output + row.output + r.axis[2].output[j + i];
+        for (int64_t c = from; c < to; c += kLanes)
+          kStraightTile[static_cast<size_t>(count - 1)](p, r, lines.get(), j - straight.first, output, c);
+      }
     }
+    const auto bent = [&](int64_t count) {
+      fill_sources(g, r, pixels, 0, count, p.source, p.outside, table.get(), kDepthwiseRows, [](int64_t i) { return i; });
+      for (int64_t i = 0; i < count; ++i) output[i] = p.output + pixels.output[i];
+      p.from ? run_depthwise_rows<false>(p, r, table.get(), output, count, from, to)
+             : run_depthwise_rows<true>(p, r, table.get(), output, count, from, to);
+    };
+    for_bent(r, row, p.from ? Straight() : straight, kDepthwiseRows, pixels, bent);
   }
 }
 
 // --- gradient of the weights -------------------------------------------------------------------------------------------
 
-// Taps first ... first + Taps of one vector of channels, over a chunk; source is [tap][pixel].
-template <bool Straight, int Taps>
-void sum_taps(const DepthwiseWeightProblem& p, const Chunk& chunk, const Pixels& pixels, const float* const* source,
-              int64_t first, int64_t c, float* result) {
+// Taps first ... first + Taps of one vector of channels, over some pixels; source is [tap][pixel].
+template <bool Own, int Taps>
+void sum_taps(const DepthwiseWeightProblem& p, const Region& r, int64_t count, const Pixels& pixels,
+              const float* const* source, int64_t first, int64_t c, float* result) {
   const int64_t stride = whole_vectors(p.channels), width = std::min<int64_t>(p.channels - c, kLanes);
   Vec sum[Taps] = {};
-  const auto accumulate = [&](int64_t lanes) {
-    for (int64_t i = 0; i < chunk.count; ++i) {
-      const Vec gradient = load_first(p.gradient + pixels.output[i] + c, lanes);
+  for (int64_t i = 0; i < count; ++i) {
+    const Vec gradient = load_first(p.gradient + pixels.output[i] + c, width);
 #pragma GCC unroll 12
-      for (int k = 0; k < Taps; ++k)
-        sum[k] += gradient * load_channels<Straight>(source[(first + k) * chunk.count + i], p.from, c, lanes);
-    }
-  };
-  if (width == kLanes)
-    accumulate(kLanes);
-  else
-    accumulate(width);
+    for (int k = 0; k < Taps; ++k)
+      sum[k] += gradient * load_channels<Own>(source[(first + k) * count + i], p.from, c, width);
+  }
   for (int k = 0; k < Taps; ++k) {
-    float* to = result + chunk.region->tap[first + k] * stride + c;
+    float* to = result + r.tap[first + k] * stride + c;
     store(to, load(to) + sum[k]);
   }
 }
 
-using SumTaps = void (*)(const DepthwiseWeightProblem&, const Chunk&, const Pixels&, const float* const*, int64_t, int64_t,
-                         float*);
-template <bool Straight>
-constexpr SumTaps kSumTaps[kWeightTaps] = {
-    sum_taps<Straight, 1>, sum_taps<Straight, 2>,  sum_taps<Straight, 3>,  sum_taps<Straight, 4>,
-    sum_taps<Straight, 5>, sum_taps<Straight, 6>,  sum_taps<Straight, 7>,  sum_taps<Straight, 8>,
-    sum_taps<Straight, 9>, sum_taps<Straight, 10>, sum_taps<Straight, 11>, sum_taps<Straight, 12>,
+using SumTaps = void (*)(const DepthwiseWeightProblem&, const Region&, int64_t, const Pixels&, const float* const*,
+                         int64_t, int64_t, float*);
+template <bool Own, int... Taps>
+constexpr std::array<SumTaps, sizeof...(Taps)> sums_of_taps(std::integer_sequence<int, Taps...>) {
+  return {sum_taps<Own, Taps + 1>...};
+}
+template <bool Own>
+constexpr auto kSumTaps = sums_of_taps<Own>(std::make_integer_sequence<int, kWeightTaps>{});
+
+// The same along a row's straight part, for a few taps of a few lines: tap t of line l is the filter's tap[l * taps + t].
+struct StraightSum {
+  const Line* line;
+  const float* const* gradient;  // of each output
+  int64_t count;
+  const int64_t* tap;
+  int64_t taps, first_tap;  // taps of a whole line, and the first of those at hand
 };
 
-template <bool Straight>
-void sum_all_taps(const DepthwiseWeightProblem& p, const Chunk& chunk, const Pixels& pixels, const float* const* source,
-                  int64_t c, float* result) {
-  const int64_t taps = chunk.region->taps, passes = (taps + kWeightTaps - 1) / kWeightTaps;
-  for (int64_t i = 0; i < passes; ++i) {
-    const int64_t first = taps * i / passes, count = taps * (i + 1) / passes - first;
-    kSumTaps<Straight>[count - 1](p, chunk, pixels, source, first, c, result);
+template <int Lines, int Taps>
+void sum_straight(const DepthwiseWeightProblem& p, const StraightSum& s, int64_t c, float* result) {
+  const int64_t stride = whole_vectors(p.channels), width = p.channels - c;
+  Vec sum[Lines][Taps] = {};
+  const float* at[Lines];
+  for (int l = 0; l < Lines; ++l) at[l] = s.line[l].at + s.first_tap * s.line[l].tap + c;
+  const auto accumulate = [&](int64_t lanes) {
+    for (int64_t i = 0; i < s.count; ++i) {
+      const Vec gradient = load_first(s.gradient[i] + c, lanes);
+#pragma GCC unroll 4
+      for (int l = 0; l < Lines; ++l) {
+#pragma GCC unroll 8
+        for (int t = 0; t < Taps; ++t) sum[l][t] += gradient * load_first(at[l] + t * s.line[l].tap, lanes);
+        at[l] += s.line[l].pixel;
+      }
+    }
+  };
+  if (width >= kLanes)
+    accumulate(kLanes);
+  else
+    accumulate(width);
+  for (int l = 0; l < Lines; ++l)
+    for (int t = 0; t < Taps; ++t) {
+      float* to = result + s.tap[l * s.taps + s.first_tap + t] * stride + c;
+      store(to, load(to) + sum[l][t]);
+    }
+}
+
+using SumStraight = void (*)(const DepthwiseWeightProblem&, const StraightSum&, int64_t, float*);
+constexpr int kSumLines = 3, kSumTapsOfLine = 4;
+template <int Lines, int... Taps>
+constexpr std::array<SumStraight, sizeof...(Taps)> straight_sums(std::integer_sequence<int, Taps...>) {
+  return {sum_straight<Lines, Taps + 1>...};
+}
+constexpr std::array<std::array<SumStraight, kSumTapsOfLine>, kSumLines> kSumStraight = {
+    straight_sums<1>(std::make_integer_sequence<int, kSumTapsOfLine>{}),
+    straight_sums<2>(std::make_integer_sequence<int, kSumTapsOfLine>{}),
+    straight_sums<3>(std::make_integer_sequence<int, kSumTapsOfLine>{}),
+};
+
+// All taps of all lines, in near equal portions of at most kSumLines by kSumTapsOfLine.
+void sum_straight_taps(const DepthwiseWeightProblem& p, const Region& r, StraightSum s, const Line* line, int64_t c,
+                       float* result) {
+  const int64_t taps = r.axis[2].taps, lines = r.taps / taps;
+  const int64_t columns = (taps + kSumTapsOfLine - 1) / kSumTapsOfLine, bands = (lines + kSumLines - 1) / kSumLines;
+  for (int64_t b = 0; b < bands; ++b) {
+    const int64_t l = lines * b / bands, some = lines * (b + 1) / bands - l;
+    s.line = line + l;
+    s.tap = r.tap + l * taps;
+    for (int64_t k = 0; k < columns; ++k) {
+      s.first_tap = taps * k / columns;
+      const int64_t few = taps * (k + 1) / columns - s.first_tap;
+      kSumStraight[static_cast<size_t>(some - 1)][static_cast<size_t>(few - 1)](p, s, c, result);
+    }
   }
 }
 
-int64_t depthwise_weight_tasks(const DepthwiseWeightProblem& p) { return p.segments; }
+template <bool Own>
+void sum_all_taps(const DepthwiseWeightProblem& p, const Region& r, int64_t count, const Pixels& pixels,
+                  const float* const* source, int64_t c, float* result) {
+  const int64_t passes = (r.taps + kWeightTaps - 1) / kWeightTaps;
+  for (int64_t i = 0; i < passes; ++i) {
+    const int64_t first = r.taps * i / passes, taps = r.taps * (i + 1) / passes - first;
+    kSumTaps<Own>[static_cast<size_t>(taps - 1)](p, r, count, pixels, source, first, c, result);
+  }
+}
+
+// Tasks: segments of the rows, each with sums of its own, and where these are few, parts of the channels.
+inline int64_t depthwise_weight_parts(const DepthwiseWeightProblem& p) {
+  return std::clamp<int64_t>((kTasks + p.segments - 1) / p.segments, 1, (p.channels + 4 * kLanes - 1) / (4 * kLanes));
+}
+int64_t depthwise_weight_tasks(const DepthwiseWeightProblem& p) { return p.segments * depthwise_weight_parts(p); }
 
 void depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
-  const int64_t floats = g.filter_taps * whole_vectors(p.channels), chunk_count = chunks(g, 1);
-  Scratch<const float*> table(table_size(g, 1));
-  for (int64_t segment = begin; segment < end; ++segment) {
-    float* result = p.result + segment * floats;
-    std::memset(result, 0, static_cast<size_t>(floats) * sizeof(float));
-    for (int64_t n = chunk_count * segment / p.segments; n < chunk_count * (segment + 1) / p.segments; ++n) {
-      const Chunk chunk = find_chunk(g, n, 1);
-      const Pixels pixels(g, chunk);
-      fill_sources(g, *chunk.region, pixels, 0, chunk.count, p.source, p.outside, table.get(), chunk.count,
-                   [](int64_t i) { return i; });
-      for (int64_t c = 0; c < p.channels; c += kLanes)
-        p.from ? sum_all_taps<false>(p, chunk, pixels, table.get(), c, result)
-               : sum_all_taps<true>(p, chunk, pixels, table.get(), c, result);
+  const int64_t stride = whole_vectors(p.channels), parts = depthwise_weight_parts(p), row_count = rows(g);
+  int64_t most_taps = 0, longest = 0;
+  for (int64_t i = 0; i < g.regions; ++i) {
+    most_taps = std::max(most_taps, g.region[i].taps);
+    longest = std::max(longest, g.region[i].axis[2].outputs);
+  }
+  const Scratch<const float*> table(most_taps * kChunk), gradient(longest);
+  const Scratch<Line> lines(most_taps);
+  Pixels pixels;
+  for (int64_t task = begin; task < end; ++task) {
+    const int64_t segment = task / parts, part = task % parts;
+    const int64_t from = stride / kLanes * part / parts * kLanes, to = stride / kLanes * (part + 1) / parts * kLanes;
+    float* result = p.result + segment * g.filter_taps * stride;
+    for (int64_t t = 0; t < g.filter_taps; ++t)
+      std::memset(result + t * stride + from, 0, static_cast<size_t>(to - from) * sizeof(float));
+    int64_t before = 0;
+    for (int64_t i = 0; i < g.regions; before += rows(g.region[i++])) {
+      const Region& r = g.region[i];
+      const Straight straight = p.from ? Straight() : Straight(g, r);
+      const int64_t first = std::max(row_count * segment / p.segments - before, int64_t{0});
+      const int64_t last = std::min(row_count * (segment + 1) / p.segments - before, rows(r));
+      for (int64_t index = first; index < last; ++index) {
+        const Row row(g, r, index);
+        if (straight.first < straight.last) {
+          for (int64_t l = 0; l < r.taps / r.axis[2].taps; ++l)
+            lines.get()[l] = find_line(g, r, row, straight, l, p.source, p.outside);
+          StraightSum s{};
+          s.gradient = gradient.get();
+          s.count = straight.last - straight.first;
+          s.taps = r.axis[2].taps;
+          for (int64_t j = 0; j < s.count; ++j)
+            gradient.get()[j] = p.gradient + row.output + r.axis[2].output[straight.first + j];
+          for (int64_t c = from; c < to; c += kLanes) sum_straight_taps(p, r, s, lines.get(), c, result);
+        }
+        const auto bent = [&](int64_t count) {
+          fill_sources(g, r, pixels, 0, count, p.source, p.outside, table.get(), count, [](int64_t k) { return k; });
+          for (int64_t c = from; c < to; c += kLanes)
+            p.from ? sum_all_taps<false>(p, r, count, pixels, table.get(), c, result)
+                   : sum_all_taps<true>(p, r, count, pixels, table.get(), c, result);
+        };
+        for_bent(r, row, straight, kChunk, pixels, bent);
+      }
     }
   }
 }

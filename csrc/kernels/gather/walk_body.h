@@ -71,6 +71,7 @@ inline Chunk find_chunk(const Gather& g, int64_t index, int64_t multiple) {
 struct Pixels {
   int64_t output[kChunk], batch[kChunk], base[3][kChunk];
 
+  Pixels() = default;
   Pixels(const Gather& g, const Chunk& chunk) {
     const auto& [d, h, w] = chunk.region->axis;
     int64_t rest = chunk.first;

@@ -69,7 +69,13 @@ void pack(const Pack& p, int64_t index) {
     for (int64_t column = 0; column < p.sizes.columns; column += kColumns) {
       const int64_t columns = std::min(kColumns, p.sizes.columns - column);
       int64_t row = 0;
-      if (p.strides.column == 1 && columns == kColumns)
+      if (p.strides.row == 1)
+        for (int64_t c = 0; c < columns; ++c) {
+          const float* from = at + (column + c) * p.strides.column;
+          std::copy(from, from + count, to + c * width);
+          row = count;
+        }
+      else if (p.strides.column == 1 && columns == kColumns)
         for (; row + 4 <= count; row += 4)
           for (int64_t c = 0; c < kColumns; c += 4)
             transpose_four(at + row * p.strides.row + column + c, p.strides.row, to + c * width + row, width);
@@ -82,21 +88,32 @@ void pack(const Pack& p, int64_t index) {
   }
 }
 
-int64_t unpack_parts(const Unpack& u) { return u.sizes.groups * u.sizes.taps(); }
+int64_t unpack_parts(const Unpack& u) { return u.sizes.groups * u.sizes.taps() * parts(u.sizes.columns, kColumns); }
 
 void unpack(const Unpack& u, int64_t index) {
-  const int64_t group = index / u.sizes.taps(), tap = index % u.sizes.taps();
-  const int64_t width = parts(u.sizes.rows, u.lanes) * u.lanes;
+  const int64_t strips = parts(u.sizes.columns, kColumns), place = index / strips, first = index % strips * kColumns;
+  const int64_t group = place / u.sizes.taps(), tap = place % u.sizes.taps();
+  const int64_t width = parts(u.sizes.rows, u.lanes) * u.lanes, columns = std::min(kColumns, u.sizes.columns - first);
   const int64_t segment = u.sizes.groups * u.sizes.taps() * u.sizes.columns * width;
-  float* weight = u.weight + group * u.strides.group + tap_offset(u.sizes, u.strides, tap);
-  for (int64_t column = 0; column < u.sizes.columns; column += kColumns)
-    for (int64_t row = 0; row < u.sizes.rows; ++row)
-      for (int64_t c = column; c < std::min(column + kColumns, u.sizes.columns); ++c) {
-        const float* from = u.segments + (index * u.sizes.columns + c) * width + row;
-        float sum = 0.f;
-        for (int64_t s = 0; s < u.count; ++s) sum += from[s * segment];
-        weight[c * u.strides.column + row * u.strides.row] = sum;
-      }
+  float* weight = u.weight + group * u.strides.group + tap_offset(u.sizes, u.strides, tap) + first * u.strides.column;
+  constexpr int64_t kSome = 64;
+  float sums[kColumns][kSome];
+  for (int64_t row = 0; row < u.sizes.rows; row += kSome) {
+    const int64_t count = std::min(kSome, u.sizes.rows - row);
+    for (int64_t c = 0; c < columns; ++c) {
+      const float* from = u.segments + (place * u.sizes.columns + first + c) * width + row;
+      std::copy(from, from + count, sums[c]);
+      for (int64_t s = 1; s < u.count; ++s)
+        for (int64_t r = 0; r < count; ++r) sums[c][r] += from[s * segment + r];
+    }
+    int64_t r = 0;
+    if (u.strides.column == 1 && columns == kColumns)
+      for (; r + 4 <= count; r += 4)
+        for (int64_t c = 0; c < kColumns; c += 4)
+          transpose_four(&sums[c][r], kSome, weight + (row + r) * u.strides.row + c, u.strides.row);
+    for (; r < count; ++r)
+      for (int64_t c = 0; c < columns; ++c) weight[(row + r) * u.strides.row + c * u.strides.column] = sums[c][r];
+  }
 }
 
 }  // namespace convlayers

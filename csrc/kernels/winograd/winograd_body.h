@@ -174,12 +174,20 @@ void transform_filters(const WinogradProblem& p, int64_t block, float* packed) {
     for (int64_t first = 0; first < columns; first += kWinogradColumns) {
       const int64_t some = std::min(kWinogradColumns, columns - first);
       const float* from = p.filter + block * kBlock * p.strides.row + first * p.strides.column + t * p.strides.axis[0];
-      for (int64_t row = 0; row < count; ++row)
-        for (int64_t tap = 0; tap < 9; ++tap) {
-          const int64_t i = flip_h ? 2 - tap / 3 : tap / 3, j = flip_w ? 2 - tap % 3 : tap % 3;
-          const float* at = from + row * p.strides.row + i * p.strides.axis[1] + j * p.strides.axis[2];
-          for (int64_t c = 0; c < some; ++c) filters[tap][c][row] = at[c * p.strides.column];
-        }
+      const auto tap_at = [&](int64_t tap) {
+        const int64_t i = flip_h ? 2 - tap / 3 : tap / 3, j = flip_w ? 2 - tap % 3 : tap % 3;
+        return from + i * p.strides.axis[1] + j * p.strides.axis[2];
+      };
+      if (p.strides.row == 1)
+        for (int64_t tap = 0; tap < 9; ++tap)
+          for (int64_t c = 0; c < some; ++c)
+            std::memcpy(filters[tap][c], tap_at(tap) + c * p.strides.column, static_cast<size_t>(count) * sizeof(float));
+      else
+        for (int64_t row = 0; row < count; ++row)
+          for (int64_t tap = 0; tap < 9; ++tap) {
+            const float* at = tap_at(tap) + row * p.strides.row;
+            for (int64_t c = 0; c < some; ++c) filters[tap][c][row] = at[c * p.strides.column];
+          }
       for (int64_t c = 0; c < some; ++c)
         for (int64_t v = 0; v < width; v += kLanes) {
           Vec half[kWinogradIn][3];
