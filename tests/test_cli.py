@@ -110,7 +110,12 @@ def test_ctrl_c_saves(tmp_path: Path) -> None:
         "--out",
         str(tmp_path),
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+
+    def interruptible() -> None:  # a shell starts what it runs in the background with the signal ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=interruptible) as process:
         assert process.stdout
         for line in process.stdout:  # rich prints an epoch's line at its end where the output is no terminal
             if "Epoch 1/" in line:

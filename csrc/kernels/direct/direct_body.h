@@ -3,7 +3,7 @@
 #include <type_traits>
 
 #include "kernels/base/activation_body.h"
-#include "kernels/direct/direct.h"
+#include "kernels/direct/few_body.h"
 #include "kernels/gather/walk_body.h"
 
 namespace {
@@ -102,9 +102,12 @@ inline bool whole_lines(const DirectProblem& p, const Region& region) {
   return true;
 }
 
-int64_t direct_tasks(const DirectProblem& p) { return chunks(*p.gather, kRows) * direct_parts(p); }
+int64_t direct_tasks(const DirectProblem& p) {
+  return has_few_outputs(p) ? few_tasks(p) : chunks(*p.gather, kRows) * direct_parts(p);
+}
 
 void direct(const DirectProblem& p, int64_t begin, int64_t end) {
+  if (has_few_outputs(p)) return few(p, begin, end);
   const Gather& g = *p.gather;
   const int64_t parts = direct_parts(p), block_count = blocks(p.output_channels), items = p.groups * block_count;
   const int64_t group_floats = g.filter_taps * p.source_channels * rounded(p.output_channels);

@@ -68,10 +68,11 @@ def convolution(
         return activation(output)
     needs_grad = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (input, weight, bias))
     fused = activation if activation.from_output or not needs_grad else IDENTITY
-    output = _op(
-        input, weight, bias, output_size, stride, low, dilation, groups, transposed, border, value, kernel,
-        fused.code, fused.alpha, fused.beta,
-    )  # fmt: skip
+    with select.dispatch(needs_grad):
+        output = _op(
+            input, weight, bias, output_size, stride, low, dilation, groups, transposed, border, value, kernel,
+            fused.code, fused.alpha, fused.beta,
+        )  # fmt: skip
     return output if fused is activation else activation(output)
 
 
@@ -216,10 +217,11 @@ def _backward(ctx: Any, grad: Tensor) -> tuple:
         grad = ctx.activation.gradient(grad, output)
     need = ctx.needs_input_grad
     grad_input = grad_weight = grad_bias = None
-    if need[0]:
-        grad_input = _input_grad(grad, weight, input.shape[2:], *ctx.geometry, ctx.kernel)
-    if need[1]:
-        grad_weight = _weight_grad(grad, input, weight.shape[2:], *ctx.geometry, ctx.value, ctx.kernel)
+    with select.dispatch(torch.is_grad_enabled()):
+        if need[0]:
+            grad_input = _input_grad(grad, weight, input.shape[2:], *ctx.geometry, ctx.kernel)
+        if need[1]:
+            grad_weight = _weight_grad(grad, input, weight.shape[2:], *ctx.geometry, ctx.value, ctx.kernel)
     if ctx.has_bias and need[2]:
         grad_bias = grad.sum([0, *range(2, grad.dim())])
     return grad_input, grad_weight, grad_bias, *[None] * 12
