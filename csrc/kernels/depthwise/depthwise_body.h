@@ -37,7 +37,7 @@ void run_depthwise_tile(const DepthwiseProblem& p, const Region& r, const float*
     const Vec bias = p.bias ? load_first(p.bias + c + v * kLanes, width - v * kLanes) : Vec{};
     for (int i = 0; i < Rows; ++i) sum[i][v] = bias;
   }
-  const auto accumulate = [&](int64_t lanes) {
+  const auto accumulate = [&](int64_t lanes) __attribute__((always_inline)) {
     for (int64_t k = 0; k < r.taps; ++k)
       for (int64_t j = 0; j < p.steps; ++j) {
         const float* weight = p.weight + (r.tap[k] * p.steps + j) * stride + c;
@@ -87,13 +87,14 @@ void run_depthwise_rows(const DepthwiseProblem& p, const Region& r, const float*
 // Outputs first ... first + Rows of a row's straight part, channels c ... c + kLanes.
 template <int Rows>
 void run_straight_tile(const DepthwiseProblem& p, const Region& r, const Line* line, int64_t first,
-                       float* const* output, int64_t c) {
+                       float* const* output, int64_t c, const Line& next) {
   const int64_t stride = whole_vectors(p.channels), taps = r.axis[2].taps, lines = r.taps / taps;
   const int64_t width = p.channels - c;
   Vec sum[Rows];
   const Vec bias = p.bias ? load_first(p.bias + c, width) : Vec{};
   for (int i = 0; i < Rows; ++i) sum[i] = bias;
-  const auto accumulate = [&](int64_t lanes) {
+  for (int i = 0; i < Rows; ++i) __builtin_prefetch(next.at + (first + i) * next.pixel + c);
+  const auto accumulate = [&](int64_t lanes) __attribute__((always_inline)) {
     const int64_t* tap = r.tap;
     for (int64_t l = 0; l < lines; ++l) {
       const int64_t pixel = line[l].pixel;
@@ -112,7 +113,8 @@ void run_straight_tile(const DepthwiseProblem& p, const Region& r, const Line* l
   for (int i = 0; i < Rows; ++i) store_first(output[i] + c, activate(sum[i], p.activation), width);
 }
 
-using StraightTile = void (*)(const DepthwiseProblem&, const Region&, const Line*, int64_t, float* const*, int64_t);
+using StraightTile = void (*)(const DepthwiseProblem&, const Region&, const Line*, int64_t, float* const*, int64_t,
+                             const Line&);
 template <int... Rows>
 constexpr std::array<StraightTile, sizeof...(Rows)> straight_tiles(std::integer_sequence<int, Rows...>) {
   return {run_straight_tile<Rows + 1>...};
@@ -121,38 +123,63 @@ constexpr std::array<StraightTile, sizeof...(Rows)> straight_tiles(std::integer_
 constexpr int kStraightRows = kVectors == 4 ? 14 : 8;
 constexpr auto kStraightTile = straight_tiles(std::make_integer_sequence<int, kStraightRows>{});
 
-// Tasks: rows of outputs, and where these are few, parts of the channels.
-inline int64_t depthwise_parts(const DepthwiseProblem& p) {
-  const int64_t n = std::max<int64_t>(rows(*p.gather), 1);
-  return std::clamp<int64_t>((kTasks + n - 1) / n, 1, (p.channels + 4 * kLanes - 1) / (4 * kLanes));
+// Channels of a tile that are handled before the row below: with a tile's width, few enough for the first-level cache.
+constexpr int64_t kStrip = 4 * kLanes;
+
+// Tasks: bands of rows, and where these are few, parts of the channels.
+inline int64_t depthwise_parts(int64_t tasks, int64_t channels) {
+  const int64_t n = std::max<int64_t>(tasks, 1);
+  return std::clamp<int64_t>((kTasks + n - 1) / n, 1, (channels + kStrip - 1) / kStrip);
 }
-int64_t depthwise_tasks(const DepthwiseProblem& p) { return rows(*p.gather) * depthwise_parts(p); }
+int64_t depthwise_tasks(const DepthwiseProblem& p) {
+  const int64_t n = bands(*p.gather);
+  return n * depthwise_parts(n, p.channels);
+}
+
+// The lines of a band's rows: [row][line].
+inline void fill_band(const Gather& g, const Region& r, const Band& band, const Straight& straight, const float* source,
+                      const float* const (&outside)[3], Line* lines) {
+  for (int64_t h = band.first; h < band.last; ++h)
+    for (int64_t l = 0; l < r.taps / r.axis[2].taps; ++l)
+      *lines++ = find_line(g, r, Row(g, r, band.plane, h), straight, l, source, outside);
+}
 
 void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
-  const int64_t parts = depthwise_parts(p), vectors = whole_vectors(p.channels) / kLanes;
+  const int64_t parts = depthwise_parts(bands(g), p.channels), vectors = whole_vectors(p.channels) / kLanes;
+  const int64_t height = band_rows(g);
   int64_t most_taps = 0;
   for (int64_t i = 0; i < g.regions; ++i) most_taps = std::max(most_taps, g.region[i].taps);
   const Scratch<const float*> table(most_taps * kDepthwiseRows);
-  const Scratch<Line> lines(most_taps);
+  const Scratch<Line> lines(most_taps * height);
   Pixels pixels;
   const Region* region = g.region;
-  int64_t before = 0;  // rows of the regions before
+  int64_t before = 0;  // bands of the regions before
   Straight straight(g, *region);
   for (int64_t task = begin; task < end; ++task) {
-    for (; task / parts - before >= rows(*region); straight = Straight(g, *region)) before += rows(*region++);
+    for (int64_t n; task / parts - before >= (n = bands(*region, height)); straight = Straight(g, *region)) {
+      before += n;
+      ++region;
+    }
     const Region& r = *region;
-    const Row row(g, r, task / parts - before);
+    const Band band = find_band(r, height, task / parts - before);
     const int64_t from = vectors * (task % parts) / parts * kLanes, to = vectors * (task % parts + 1) / parts * kLanes;
     float* output[kStraightRows];
-    if (!p.from && straight.first < straight.last) {
-      for (int64_t l = 0; l < r.taps / r.axis[2].taps; ++l)
-        lines.get()[l] = find_line(g, r, row, straight, l, p.source, p.outside);
+    const bool tiles = !p.from && straight.first < straight.last;
+    if (tiles) {
+      fill_band(g, r, band, straight, p.source, p.outside, lines.get());
+      const int64_t count = r.taps / r.axis[2].taps;
       for (int64_t j = straight.first; j < straight.last; j += kStraightRows) {
-        const int64_t count = std::min<int64_t>(kStraightRows, straight.last - j);
-        for (int64_t i = 0; i < count; ++i) output[i] = p.output + row.output + r.axis[2].output[j + i];
-        for (int64_t c = from; c < to; c += kLanes)
-          kStraightTile[static_cast<size_t>(count - 1)](p, r, lines.get(), j - straight.first, output, c);
+        const int64_t some = std::min<int64_t>(kStraightRows, straight.last - j);
+        for (int64_t strip = from; strip < to; strip += kStrip)
+          for (int64_t h = band.first; h < band.last; ++h) {
+            const Line* row = lines.get() + (h - band.first) * count;
+            const Line& next = row[h + 1 < band.last ? 2 * count - 1 : count - 1];  // what the row below reads first
+            const int64_t at = Row(g, r, band.plane, h).output;
+            for (int64_t i = 0; i < some; ++i) output[i] = p.output + at + r.axis[2].output[j + i];
+            for (int64_t c = strip; c < std::min(strip + kStrip, to); c += kLanes)
+              kStraightTile[static_cast<size_t>(some - 1)](p, r, row, j - straight.first, output, c, next);
+          }
       }
     }
     const auto bent = [&](int64_t count) {
@@ -161,7 +188,8 @@ void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
       p.from ? run_depthwise_rows<false>(p, r, table.get(), output, count, from, to)
              : run_depthwise_rows<true>(p, r, table.get(), output, count, from, to);
     };
-    for_bent(r, row, p.from ? Straight() : straight, kDepthwiseRows, pixels, bent);
+    for (int64_t h = band.first; h < band.last; ++h)
+      for_bent(r, Row(g, r, band.plane, h), tiles ? straight : Straight(), kDepthwiseRows, pixels, bent);
   }
 }
 
@@ -198,7 +226,7 @@ constexpr auto kSumTaps = sums_of_taps<Own>(std::make_integer_sequence<int, kWei
 struct StraightSum {
   const Line* line;
   const float* const* gradient;  // of each output
-  int64_t count;
+  int64_t first, count;          // outputs, counted from the first that is straight
   const int64_t* tap;
   int64_t taps, first_tap;  // taps of a whole line, and the first of those at hand
 };
@@ -208,8 +236,8 @@ void sum_straight(const DepthwiseWeightProblem& p, const StraightSum& s, int64_t
   const int64_t stride = whole_vectors(p.channels), width = p.channels - c;
   Vec sum[Lines][Taps] = {};
   const float* at[Lines];
-  for (int l = 0; l < Lines; ++l) at[l] = s.line[l].at + s.first_tap * s.line[l].tap + c;
-  const auto accumulate = [&](int64_t lanes) {
+  for (int l = 0; l < Lines; ++l) at[l] = s.line[l].at + s.first * s.line[l].pixel + s.first_tap * s.line[l].tap + c;
+  const auto accumulate = [&](int64_t lanes) __attribute__((always_inline)) {
     for (int64_t i = 0; i < s.count; ++i) {
       const Vec gradient = load_first(s.gradient[i] + c, lanes);
 #pragma GCC unroll 4
@@ -270,22 +298,21 @@ void sum_all_taps(const DepthwiseWeightProblem& p, const Region& r, int64_t coun
   }
 }
 
-// Tasks: segments of the rows, each with sums of its own, and where these are few, parts of the channels.
-inline int64_t depthwise_weight_parts(const DepthwiseWeightProblem& p) {
-  return std::clamp<int64_t>((kTasks + p.segments - 1) / p.segments, 1, (p.channels + 4 * kLanes - 1) / (4 * kLanes));
+// Tasks: segments of the bands, each with sums of its own, and where these are few, parts of the channels.
+int64_t depthwise_weight_tasks(const DepthwiseWeightProblem& p) {
+  return p.segments * depthwise_parts(p.segments, p.channels);
 }
-int64_t depthwise_weight_tasks(const DepthwiseWeightProblem& p) { return p.segments * depthwise_weight_parts(p); }
 
 void depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
-  const int64_t stride = whole_vectors(p.channels), parts = depthwise_weight_parts(p), row_count = rows(g);
-  int64_t most_taps = 0, longest = 0;
-  for (int64_t i = 0; i < g.regions; ++i) {
-    most_taps = std::max(most_taps, g.region[i].taps);
-    longest = std::max(longest, g.region[i].axis[2].outputs);
-  }
-  const Scratch<const float*> table(most_taps * kChunk), gradient(longest);
-  const Scratch<Line> lines(most_taps);
+  const int64_t stride = whole_vectors(p.channels), parts = depthwise_parts(p.segments, p.channels);
+  const int64_t height = band_rows(g), band_count = bands(g);
+  int64_t most_taps = 0;
+  for (int64_t i = 0; i < g.regions; ++i) most_taps = std::max(most_taps, g.region[i].taps);
+  constexpr int64_t kWidth = 28;  // outputs of a row whose sums are made before the row below
+  const Scratch<const float*> table(most_taps * kChunk);
+  const Scratch<Line> lines(most_taps * height);
+  const float* gradient[kWidth];
   Pixels pixels;
   for (int64_t task = begin; task < end; ++task) {
     const int64_t segment = task / parts, part = task % parts;
@@ -294,31 +321,36 @@ void depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_t en
     for (int64_t t = 0; t < g.filter_taps; ++t)
       std::memset(result + t * stride + from, 0, static_cast<size_t>(to - from) * sizeof(float));
     int64_t before = 0;
-    for (int64_t i = 0; i < g.regions; before += rows(g.region[i++])) {
+    for (int64_t i = 0; i < g.regions; before += bands(g.region[i++], height)) {
       const Region& r = g.region[i];
       const Straight straight = p.from ? Straight() : Straight(g, r);
-      const int64_t first = std::max(row_count * segment / p.segments - before, int64_t{0});
-      const int64_t last = std::min(row_count * (segment + 1) / p.segments - before, rows(r));
+      const int64_t first = std::max(band_count * segment / p.segments - before, int64_t{0});
+      const int64_t last = std::min(band_count * (segment + 1) / p.segments - before, bands(r, height));
       for (int64_t index = first; index < last; ++index) {
-        const Row row(g, r, index);
-        if (straight.first < straight.last) {
-          for (int64_t l = 0; l < r.taps / r.axis[2].taps; ++l)
-            lines.get()[l] = find_line(g, r, row, straight, l, p.source, p.outside);
-          StraightSum s{};
-          s.gradient = gradient.get();
-          s.count = straight.last - straight.first;
-          s.taps = r.axis[2].taps;
-          for (int64_t j = 0; j < s.count; ++j)
-            gradient.get()[j] = p.gradient + row.output + r.axis[2].output[straight.first + j];
-          for (int64_t c = from; c < to; c += kLanes) sum_straight_taps(p, r, s, lines.get(), c, result);
-        }
-        const auto bent = [&](int64_t count) {
-          fill_sources(g, r, pixels, 0, count, p.source, p.outside, table.get(), count, [](int64_t k) { return k; });
+        const Band band = find_band(r, height, index);
+        if (straight.first < straight.last) fill_band(g, r, band, straight, p.source, p.outside, lines.get());
+        const int64_t count = r.taps / std::max<int64_t>(r.axis[2].taps, 1);
+        for (int64_t j = straight.first; j < straight.last; j += kWidth)
+          for (int64_t strip = from; strip < to; strip += kStrip)
+            for (int64_t h = band.first; h < band.last; ++h) {
+              StraightSum s{};
+              s.gradient = gradient;
+              s.first = j - straight.first;
+              s.count = std::min(kWidth, straight.last - j);
+              s.taps = r.axis[2].taps;
+              const int64_t at = Row(g, r, band.plane, h).output;
+              for (int64_t k = 0; k < s.count; ++k) gradient[k] = p.gradient + at + r.axis[2].output[j + k];
+              for (int64_t c = strip; c < std::min(strip + kStrip, to); c += kLanes)
+                sum_straight_taps(p, r, s, lines.get() + (h - band.first) * count, c, result);
+            }
+        const auto bent = [&](int64_t some) {
+          fill_sources(g, r, pixels, 0, some, p.source, p.outside, table.get(), some, [](int64_t k) { return k; });
           for (int64_t c = from; c < to; c += kLanes)
-            p.from ? sum_all_taps<false>(p, r, count, pixels, table.get(), c, result)
-                   : sum_all_taps<true>(p, r, count, pixels, table.get(), c, result);
+            p.from ? sum_all_taps<false>(p, r, some, pixels, table.get(), c, result)
+                   : sum_all_taps<true>(p, r, some, pixels, table.get(), c, result);
         };
-        for_bent(r, row, straight, kChunk, pixels, bent);
+        for (int64_t h = band.first; h < band.last; ++h)
+          for_bent(r, Row(g, r, band.plane, h), straight, kChunk, pixels, bent);
       }
     }
   }

@@ -31,7 +31,7 @@ void run_few_tile(const DirectProblem& p, const Region& r, const float* const* s
                   int64_t padded, int64_t o, float* const* output) {
   Vec sum[Rows][Outputs] = {};
   const int64_t channels = p.source_channels, whole = channels / kLanes * kLanes;
-  const auto add = [&](const float* const* at, const float* w, int64_t c, int64_t lanes) {
+  const auto add = [&](const float* const* at, const float* w, int64_t c, int64_t lanes) __attribute__((always_inline)) {
     Vec tap[Outputs];
 #pragma GCC unroll 4
     for (int i = 0; i < Outputs; ++i) tap[i] = load(w + i * padded + c);

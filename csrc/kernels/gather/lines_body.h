@@ -45,20 +45,36 @@ struct Straight {
 // A row of outputs: all those of one batch entry and one place along the first two axes.
 struct Row {
   int64_t batch, output, depth, height;  // where the source's and the output's entry begin; indices into the axes
-  Row(const Gather& g, const Region& region, int64_t index) {
+  Row(const Gather& g, const Region& region, int64_t plane, int64_t height_) : height(height_) {
     const auto& [d, h, w] = region.axis;
-    height = index % h.outputs;
-    index /= h.outputs;
-    depth = index % d.outputs;
-    batch = index / d.outputs * g.source_batch;
-    output = index / d.outputs * g.output_batch + d.output[depth] + h.output[height];
+    depth = plane % d.outputs;
+    batch = plane / d.outputs * g.source_batch;
+    output = plane / d.outputs * g.output_batch + d.output[depth] + h.output[height];
   }
 };
-inline int64_t rows(const Region& r) { return r.axis[2].outputs ? r.pixels / r.axis[2].outputs : 0; }
-inline int64_t rows(const Gather& g) {
+
+// Rows are handled in bands of one plane (a batch entry and a place along the first axis), so many that a band's lines are
+// read again while they are near, and that there are bands enough for a few threads.
+struct Band {
+  int64_t plane, first, last;
+};
+inline int64_t band_rows(const Gather& g) {
+  int64_t rows = 0;
+  for (int64_t i = 0; i < g.regions; ++i) rows += g.region[i].pixels / std::max<int64_t>(g.region[i].axis[2].outputs, 1);
+  return std::clamp<int64_t>(rows / 32, 4, 16);
+}
+inline int64_t bands(const Region& r, int64_t rows) {
+  const auto& [d, h, w] = r.axis;
+  return r.pixels / (h.outputs * w.outputs) * ((h.outputs + rows - 1) / rows);
+}
+inline int64_t bands(const Gather& g) {
   int64_t total = 0;
-  for (int64_t i = 0; i < g.regions; ++i) total += rows(g.region[i]);
+  for (int64_t i = 0; i < g.regions; ++i) total += bands(g.region[i], band_rows(g));
   return total;
+}
+inline Band find_band(const Region& r, int64_t rows, int64_t index) {
+  const int64_t outputs = r.axis[1].outputs, count = (outputs + rows - 1) / rows;
+  return {index / count, index % count * rows, std::min(index % count * rows + rows, outputs)};
 }
 
 // What the taps of one line (a place along the first two axes of the filter) read, for output `Straight::first` of a row.
