@@ -84,8 +84,9 @@ void run_depthwise_rows(const DepthwiseProblem& p, const Region& r, const float*
   }
 }
 
-// Outputs first ... first + Rows of a row's straight part, channels c ... c + kLanes.
-template <int Rows>
+// Outputs first ... first + Rows of a row's straight part, channels c ... c + kLanes. Sliding: so many taps to a line, as far
+// apart as the outputs' sources; each source is then read once for all of them. 0: any taps.
+template <int Rows, int Sliding>
 void run_straight_tile(const DepthwiseProblem& p, const Region& r, const Line* line, int64_t first,
                        float* const* output, int64_t c, const Line& next) {
   const int64_t stride = whole_vectors(p.channels), taps = r.axis[2].taps, lines = r.taps / taps;
@@ -99,6 +100,19 @@ void run_straight_tile(const DepthwiseProblem& p, const Region& r, const Line* l
     for (int64_t l = 0; l < lines; ++l) {
       const int64_t pixel = line[l].pixel;
       const float* at = line[l].at + first * pixel + c;
+      if constexpr (Sliding > 0) {
+        Vec w[Sliding];
+#pragma GCC unroll 8
+        for (int t = 0; t < Sliding; ++t) w[t] = load(p.weight + *tap++ * stride + c);
+#pragma GCC unroll 32
+        for (int i = 0; i < Rows + Sliding - 1; ++i, at += pixel) {
+          const Vec x = load_first(at, lanes);
+#pragma GCC unroll 8
+          for (int t = 0; t < Sliding; ++t)
+            if (i - t >= 0 && i - t < Rows) sum[i - t] += w[t] * x;
+        }
+        continue;
+      }
       for (int64_t t = 0; t < taps; ++t, ++tap, at += line[l].tap) {
         const Vec w = load(p.weight + *tap * stride + c);
 #pragma GCC unroll 16
@@ -115,13 +129,21 @@ void run_straight_tile(const DepthwiseProblem& p, const Region& r, const Line* l
 
 using StraightTile = void (*)(const DepthwiseProblem&, const Region&, const Line*, int64_t, float* const*, int64_t,
                              const Line&);
-template <int... Rows>
+template <int Sliding, int... Rows>
 constexpr std::array<StraightTile, sizeof...(Rows)> straight_tiles(std::integer_sequence<int, Rows...>) {
-  return {run_straight_tile<Rows + 1>...};
+  return {run_straight_tile<Rows + 1, Sliding>...};
 }
 // As many sums as registers hold beside a weight and a source.
 constexpr int kStraightRows = kVectors == 4 ? 14 : 8;
-constexpr auto kStraightTile = straight_tiles(std::make_integer_sequence<int, kStraightRows>{});
+template <int Sliding>
+constexpr auto kStraightTile = straight_tiles<Sliding>(std::make_integer_sequence<int, kStraightRows>{});
+inline StraightTile straight_tile(const Straight& s, int64_t taps, int64_t rows) {
+  const auto row = static_cast<size_t>(rows - 1);
+  if (s.pixel == s.tap && taps == 3) return kStraightTile<3>[row];
+  if (s.pixel == s.tap && taps == 5) return kStraightTile<5>[row];
+  if (s.pixel == s.tap && taps == 7) return kStraightTile<7>[row];
+  return kStraightTile<0>[row];
+}
 
 // Channels of a tile that are handled before the row below: with a tile's width, few enough for the first-level cache.
 constexpr int64_t kStrip = 4 * kLanes;
@@ -171,6 +193,7 @@ void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
       const int64_t count = r.taps / r.axis[2].taps;
       for (int64_t j = straight.first; j < straight.last; j += kStraightRows) {
         const int64_t some = std::min<int64_t>(kStraightRows, straight.last - j);
+        const StraightTile tile = straight_tile(straight, r.axis[2].taps, some);
         for (int64_t strip = from; strip < to; strip += kStrip)
           for (int64_t h = band.first; h < band.last; ++h) {
             const Line* row = lines.get() + (h - band.first) * count;
@@ -178,7 +201,7 @@ void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
             const int64_t at = Row(g, r, band.plane, h).output;
             for (int64_t i = 0; i < some; ++i) output[i] = p.output + at + r.axis[2].output[j + i];
             for (int64_t c = strip; c < std::min(strip + kStrip, to); c += kLanes)
-              kStraightTile[static_cast<size_t>(some - 1)](p, r, row, j - straight.first, output, c, next);
+              tile(p, r, row, j - straight.first, output, c, next);
           }
       }
     }
