@@ -84,17 +84,26 @@ void run_depthwise_rows(const DepthwiseProblem& p, const Region& r, const float*
   }
 }
 
+// What the row below will be the first to read, and how far on it writes.
+struct Below {
+  Line line;
+  int64_t output;
+};
+
 // Outputs first ... first + Rows of a row's straight part, channels c ... c + kLanes. Sliding: so many taps to a line, as far
 // apart as the outputs' sources; each source is then read once for all of them. 0: any taps.
 template <int Rows, int Sliding>
 void run_straight_tile(const DepthwiseProblem& p, const Region& r, const Line* line, int64_t first,
-                       float* const* output, int64_t c, const Line& next) {
+                       float* const* output, int64_t c, const Below& below) {
   const int64_t stride = whole_vectors(p.channels), taps = r.axis[2].taps, lines = r.taps / taps;
   const int64_t width = p.channels - c;
   Vec sum[Rows];
   const Vec bias = p.bias ? load_first(p.bias + c, width) : Vec{};
   for (int i = 0; i < Rows; ++i) sum[i] = bias;
-  for (int i = 0; i < Rows; ++i) __builtin_prefetch(next.at + (first + i) * next.pixel + c);
+  for (int i = 0; i < Rows; ++i) {
+    __builtin_prefetch(below.line.at + (first + i) * below.line.pixel + c);
+    __builtin_prefetch(output[i] + below.output + c, 1);
+  }
   const auto accumulate = [&](int64_t lanes) __attribute__((always_inline)) {
     const int64_t* tap = r.tap;
     for (int64_t l = 0; l < lines; ++l) {
@@ -128,7 +137,7 @@ void run_straight_tile(const DepthwiseProblem& p, const Region& r, const Line* l
 }
 
 using StraightTile = void (*)(const DepthwiseProblem&, const Region&, const Line*, int64_t, float* const*, int64_t,
-                             const Line&);
+                             const Below&);
 template <int Sliding, int... Rows>
 constexpr std::array<StraightTile, sizeof...(Rows)> straight_tiles(std::integer_sequence<int, Rows...>) {
   return {run_straight_tile<Rows + 1, Sliding>...};
@@ -197,11 +206,12 @@ void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
         for (int64_t strip = from; strip < to; strip += kStrip)
           for (int64_t h = band.first; h < band.last; ++h) {
             const Line* row = lines.get() + (h - band.first) * count;
-            const Line& next = row[h + 1 < band.last ? 2 * count - 1 : count - 1];  // what the row below reads first
-            const int64_t at = Row(g, r, band.plane, h).output;
+            const int64_t step = h + 1 < band.last ? 1 : 0;
+            const int64_t at = Row(g, r, band.plane, h).output, next = Row(g, r, band.plane, h + step).output;
+            const Below below{row[(1 + step) * count - 1], next - at};
             for (int64_t i = 0; i < some; ++i) output[i] = p.output + at + r.axis[2].output[j + i];
             for (int64_t c = strip; c < std::min(strip + kStrip, to); c += kLanes)
-              tile(p, r, row, j - straight.first, output, c, next);
+              tile(p, r, row, j - straight.first, output, c, below);
           }
       }
     }
