@@ -7,8 +7,11 @@
 namespace convlayers {
 namespace {
 
-// Channels that lie side by side are walked together.
-int64_t channel_block(const IndexedProblem& p) { return p.to_strides.channel == 1 ? 16 : 1; }
+// Channels that lie side by side are walked together: more of them where there are tasks enough.
+int64_t channel_block(const IndexedProblem& p) {
+  if (p.to_strides.channel != 1) return 1;
+  return p.batch * ((p.channels + 63) / 64) >= 8 ? 64 : 16;
+}
 int64_t channel_blocks(const IndexedProblem& p) { return (p.channels + channel_block(p) - 1) / channel_block(p); }
 
 // Calls element(channel, number in the plane) for each element of the task's planes of indices; the batch's offsets are
@@ -32,8 +35,12 @@ struct Sample {
 template <bool Accumulate>
 bool put(const IndexedProblem& p, int64_t task) {
   const Sample s(p, task);
-  for (int64_t i = 0; i < p.plane; ++i)
-    for (int64_t c = s.first; c < s.last; ++c) s.to[i * p.to_strides.pixel + c * p.to_strides.channel] = 0.f;
+  // Elements are cleared shortly before the first index that names one of them, while they are near.
+  int64_t cleared = 0;
+  const auto clear = [&](int64_t end) {
+    for (; cleared < end; ++cleared)
+      for (int64_t c = s.first; c < s.last; ++c) s.to[cleared * p.to_strides.pixel + c * p.to_strides.channel] = 0.f;
+  };
   bool inside = true;
   for (int64_t k = 0; k < p.indices; ++k)
     for (int64_t c = s.first; c < s.last; ++c) {
@@ -42,10 +49,12 @@ bool put(const IndexedProblem& p, int64_t task) {
         inside = inside && Accumulate && i == -1;
         continue;
       }
+      if (i >= cleared) clear(std::min(i + 16, p.plane));
       const float value = s.from[k * p.from_strides.pixel + c * p.from_strides.channel];
       float& to = s.to[i * p.to_strides.pixel + c * p.to_strides.channel];
       to = Accumulate ? to + value : value;
     }
+  clear(p.plane);
   return inside;
 }
 
