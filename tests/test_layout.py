@@ -18,3 +18,20 @@ def test_an_identity_convolution_changes_nothing(batch: int) -> None:
             y = F.conv2d(x.contiguous(memory_format=layout), identity)
             assert torch.equal(y, x)
             assert y.is_contiguous(memory_format=layout)
+
+
+FORMATS = [torch.contiguous_format, torch.channels_last]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (6, 1), (6, 5)])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_results_have_torchs_strides(channels: int, size: tuple[int, int], kernel: int) -> None:
+    for of_input, of_weight, groups in itertools.product(FORMATS, FORMATS, {1, channels}):
+        x = torch.randn(2, channels, *size).to(memory_format=of_input)
+        weight = torch.randn(2 * channels, channels // groups, kernel, kernel).to(memory_format=of_weight)
+        found = []
+        for library in (F, torch.nn.functional):
+            y = library.conv2d(x, weight, padding=1, groups=groups)
+            found.append((y.stride(), library.max_pool2d(x, 1).stride()))
+        assert found[0] == found[1]

@@ -209,7 +209,7 @@ Tensor convolution(const Tensor& input, const Tensor& weight, const std::optiona
   STD_TORCH_CHECK(value.size() == stride.size(), "convlayers: value must have one entry a spatial axis");
   STD_TORCH_CHECK(activation >= 0 && activation < static_cast<int64_t>(ActivationCode::kCount),
                   "convlayers: unknown activation");
-  Result result(input, input.size(0), out, output_size);
+  Result result(input, is_channels_last(input) || is_channels_last(weight), input.size(0), out, output_size);
   if (!result.empty())
     gather_pixels(call, false, input, weight, bias, value,
                   {static_cast<ActivationCode>(activation), static_cast<float>(alpha), static_cast<float>(beta)}, result);
@@ -225,7 +225,7 @@ Tensor convolution_input_grad(const Tensor& grad, const Tensor& weight, Ints inp
   const Call call(grad.size(0), in, grad.size(1), input_size, spatial(grad), spatial(weight), stride, low, dilation,
                   groups, transposed, border, kernel);
   check_weight(weight, call);
-  Result result(grad, grad.size(0), in, input_size);
+  Result result(grad, is_channels_last(grad) || is_channels_last(weight), grad.size(0), in, input_size);
   if (!result.empty())
     gather_pixels(call, true, grad, weight, std::nullopt, Floats(stride.size(), 0.0), {}, result);
   return result.deliver();

@@ -46,18 +46,16 @@ Tensor workspace(const Tensor& like, int64_t floats) {
 }
 
 bool is_channels_last(const Tensor& t) {
-  if (t.is_contiguous()) return false;
   const auto sizes = t.sizes();
   const auto strides = t.strides();
-  int64_t expected = 1;
+  int64_t least = 0;
   for (int64_t i = 0; i < t.dim(); ++i) {
     // channels, then the last spatial axis down to the first, then the batch
     const int64_t d = i == 0 ? 1 : i == t.dim() - 1 ? 0 : t.dim() - i;
-    if (sizes[d] == 0) return true;
-    if (sizes[d] != 1 && strides[d] != expected) return false;
-    expected *= sizes[d];
+    if (sizes[d] == 0 || strides[d] < least || (d == 0 && least == strides[1])) return false;
+    least = strides[d] * sizes[d];
   }
-  return true;
+  return strides[1] > 0;
 }
 
 Source::Source(const Tensor& t) : holder_(t) {

@@ -43,7 +43,7 @@ void check_tensor(const Tensor& t, const char* name, int64_t dim);
 // Memory that a call needs for itself.
 Tensor workspace(const Tensor& like, int64_t floats);
 
-// Whether a tensor that is not contiguous is dense in channels-last order: then results are, too.
+// Whether a tensor's strides are in channels-last order, by torch's rule: then results are channels last, too.
 bool is_channels_last(const Tensor& t);
 
 // Memory (batch, channels, *spatial), channels last or contiguous.

@@ -161,9 +161,10 @@ def _torch(
 # --- fakes: shapes and layouts ----------------------------------------------------------------------------------------
 
 
-def _like(source: Tensor, channels: Any, spatial: Any) -> Tensor:
-    """An empty result in the layout of its source: channels last where the source is, contiguous elsewhere."""
-    return new_in_layout(source, is_channels_last(source), (source.shape[0], channels, *spatial))
+def _like(source: Tensor, weight: Tensor, channels: Any, spatial: Any) -> Tensor:
+    """An empty result: channels last where the source or the weight is, as in torch, contiguous elsewhere."""
+    channels_last = is_channels_last(source) or is_channels_last(weight)
+    return new_in_layout(source, channels_last, (source.shape[0], channels, *spatial))
 
 
 @torch.library.register_fake("convlayers::convolution")
@@ -185,13 +186,13 @@ def _(
     beta,
 ):
     channels = weight.shape[1] * groups if transposed else weight.shape[0]
-    return _like(input, channels, output_size)
+    return _like(input, weight, channels, output_size)
 
 
 @torch.library.register_fake("convlayers::convolution_input_grad")
 def _(grad, weight, input_size, stride, low, dilation, groups, transposed, border, kernel):
     channels = weight.shape[0] if transposed else weight.shape[1] * groups
-    return _like(grad, channels, input_size)
+    return _like(grad, weight, channels, input_size)
 
 
 @torch.library.register_fake("convlayers::convolution_weight_grad")

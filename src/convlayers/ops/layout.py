@@ -9,8 +9,15 @@ from torch import Tensor
 
 
 def is_channels_last(t: Tensor) -> bool:
-    """Whether a tensor (batch, channels, \\*spatial) that is not contiguous is dense in channels-last order."""
-    return not t.is_contiguous() and t.movedim(1, -1).is_contiguous()
+    """Whether the strides of a tensor (batch, channels, \\*spatial) are in channels-last order, by torch's own rule: one
+    that could be either counts as contiguous."""
+    size, stride = t.shape, t.stride()
+    least: Any = 0
+    for axis in (1, *range(t.dim() - 1, 1, -1), 0):
+        if size[axis] == 0 or stride[axis] < least or (axis == 0 and least == stride[1]):
+            return False
+        least = stride[axis] * size[axis]
+    return bool(stride[1] > 0)
 
 
 def new_in_layout(like: Tensor, channels_last: bool, shape: Any, dtype: torch.dtype | None = None) -> Tensor:
