@@ -9,8 +9,8 @@ from torch import Tensor
 
 
 def is_channels_last(t: Tensor) -> bool:
-    """Whether the strides of a tensor (batch, channels, \\*spatial) are in channels-last order, by torch's own rule: one
-    that could be either counts as contiguous."""
+    """Whether the strides of a tensor (batch, channels, \\*spatial) are in channels-last order, by torch's own rule:
+    one that could be either counts as contiguous."""
     size, stride = t.shape, t.stride()
     least: Any = 0
     for axis in (1, *range(t.dim() - 1, 1, -1), 0):
