@@ -35,6 +35,9 @@ struct Tile {
 
 template <int Rows, int Vectors>
 void run_tile(const Tile& t) {
+  // A large output is not in the cache yet: it is fetched while the sums are made.
+  for (int r = 0; r < Rows; ++r)
+    for (int v = 0; v < Vectors; ++v) __builtin_prefetch(t.output[r] + v * kLanes, 1);
   Vec sum[Rows][Vectors];
   for (int v = 0; v < Vectors; ++v) {
     const Vec b = t.bias ? load_first(t.bias + v * kLanes, t.width - v * kLanes) : Vec{};
