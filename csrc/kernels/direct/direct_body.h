@@ -223,14 +223,15 @@ inline int64_t direct_weight_parts(const DirectWeightProblem& p) {
 }
 int64_t direct_weight_tasks(const DirectWeightProblem& p) { return p.segments * direct_weight_parts(p); }
 
-// Pixels side by side, whatever their distance in the tensor: [panel of kRows channels][pixel][row].
-void copy_panels(const float* const* pixel, int64_t pixels, int64_t channel, int64_t channels, float* to) {
-  for (int64_t i = 0; i < pixels; ++i, to += kRows) {
+// Pixels side by side, whatever their distance in the tensor, an odd number of cache lines apart: at powers of two they
+// would share a few sets of the cache.
+inline int64_t copied_stride(int64_t channels) { return ((channels + 15) / 16 | 1) * 16; }
+void copy_pixels(const float* const* pixel, int64_t pixels, int64_t channel, int64_t channels, float* to) {
+  for (int64_t i = 0; i < pixels; ++i, to += copied_stride(channels)) {
     const float* from = pixel[i] + channel;
-    float* panel = to;
     int64_t c = 0;
-    for (; c + kRows <= channels; c += kRows, panel += kChunk * kRows) std::memcpy(panel, from + c, kRows * sizeof(float));
-    for (int64_t r = 0; c + r < channels; ++r) panel[r] = from[c + r];
+    for (; c + kLanes <= channels; c += kLanes) store(to + c, load(from + c));
+    if (c < channels) store_first(to + c, load_first(from + c, channels - c), channels - c);
   }
 }
 
@@ -240,7 +241,8 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
   const int64_t items = p.groups * block_count, stride = rounded(p.output_channels);
   const int64_t group_floats = g.filter_taps * p.source_channels * stride, chunk_count = chunks(g, 1);
   const Scratch<const float*> table(table_size(g, 1));
-  const Scratch<float> source((p.source_channels + kRows - 1) / kRows * kRows * kChunk);
+  const int64_t pixel = copied_stride(p.source_channels);
+  const Scratch<float> source(pixel * kChunk);
   const Scratch<float> gradient((items + parts - 1) / parts * kChunk * kBlock);
   for (int64_t task = begin; task < end; ++task) {
     const int64_t segment = task / parts, part = task % parts;
@@ -268,13 +270,13 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
         for (int64_t item = first_item; item < last_item; ++item) {
           const int64_t group = item / block_count, from = item % block_count * kBlock;
           if (item == first_item || from == 0)
-            copy_panels(table.get() + k * chunk.count, chunk.count, group * p.source_channels, p.source_channels,
+            copy_pixels(table.get() + k * chunk.count, chunk.count, group * p.source_channels, p.source_channels,
                         source.get());
           const int64_t vectors = (std::min(kBlock, p.output_channels - from) + kLanes - 1) / kLanes;
           float* to = result + group * group_floats + chunk.region->tap[k] * p.source_channels * stride + from;
           for (int64_t row = 0; row < p.source_channels; row += kRows) {
-            const OuterTile t{source.get() + row * kChunk, gradient.get() + (item - first_item) * kChunk * kBlock,
-                              kRows, chunk.count, to + row * stride, stride};
+            const OuterTile t{source.get() + row, gradient.get() + (item - first_item) * kChunk * kBlock,
+                              pixel, chunk.count, to + row * stride, stride};
             kOuterTile.entry[std::min<int64_t>(kRows, p.source_channels - row) - 1][vectors - 1](t);
           }
         }
