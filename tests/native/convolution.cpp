@@ -53,6 +53,7 @@ Problem random_problem() {
     do {
       g = {pick(1, 9), 0, pick(1, 4), pick(1, 3), pick(1, 3), pick(-1, 4), static_cast<Border>(pick(0, 3))};
       if (tiles && a > 0) g.kernel = 3, g.stride = g.dilation = 1;
+      if (!tiles && a == 2 && one_in(4)) g.kernel = one_in(2) ? 5 : 7, g.input = pick(1, 24);
       const int64_t reach = (g.kernel - 1) * g.dilation, high = pick(-1, 4);
       const int64_t span = g.input + g.low + high - reach - 1;
       g.output = p.transposed ? (g.input - 1) * g.stride - g.low - high + reach + 1

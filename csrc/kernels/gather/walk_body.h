@@ -126,8 +126,9 @@ inline void fill_sources(const Gather& g, const Region& region, const Pixels& p,
 inline bool reads_lines(const Gather& g, const Region& region, const Pixels& p, int64_t first, int64_t count, int64_t step) {
   const auto& w = region.axis[2];
   for (int64_t i = first; i < first + count; ++i) {
-    const int64_t begin = g.lookup[2][p.base[2][i] + w.shift[0]], end = g.lookup[2][p.base[2][i] + w.shift[w.taps - 1]];
-    if (begin < 0 || end - begin != (w.taps - 1) * step) return false;
+    const int64_t* lookup = g.lookup[2] + p.base[2][i];
+    for (int64_t t = 0; t < w.taps; ++t)
+      if (lookup[w.shift[t]] < 0 || lookup[w.shift[t]] - lookup[w.shift[0]] != t * step) return false;
   }
   return true;
 }
