@@ -208,7 +208,8 @@ void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
             const Line* row = lines.get() + (h - band.first) * count;
             const int64_t step = h + 1 < band.last ? 1 : 0;
             const int64_t at = Row(g, r, band.plane, h).output, next = Row(g, r, band.plane, h + step).output;
-            const Below below{row[(1 + step) * count - 1], next - at};
+            // A region without taps has no lines.
+            const Below below{count > 0 ? row[(1 + step) * count - 1] : Line{p.source, 0, 0}, next - at};
             for (int64_t i = 0; i < some; ++i) output[i] = p.output + at + r.axis[2].output[j + i];
             for (int64_t c = strip; c < std::min(strip + kStrip, to); c += kLanes)
               tile(p, r, row, j - straight.first, output, c, below);
