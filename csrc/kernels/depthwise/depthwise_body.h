@@ -16,8 +16,6 @@ using convlayers::DepthwiseWeightProblem;
 constexpr int64_t kDepthwiseRows = 6;
 constexpr int64_t kWeightTaps = 12;  // taps whose gradients are summed side by side in registers
 
-inline int64_t whole_vectors(int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
-
 // Lanes `channel`... of a source pixel, as this kernel's channels read it.
 template <bool Own>
 inline Vec load_channels(const float* pixel, const int32_t* from, int64_t channel, int64_t width) {
@@ -31,7 +29,7 @@ inline Vec load_channels(const float* pixel, const int32_t* from, int64_t channe
 template <bool Own, int Rows, int Vectors>
 void run_depthwise_tile(const DepthwiseProblem& p, const Region& r, const float* const* source, float* const* output,
                         int64_t c, int64_t width) {
-  const int64_t stride = whole_vectors(p.channels);
+  const int64_t stride = rounded(p.channels);
   Vec sum[Rows][Vectors];
   for (int v = 0; v < Vectors; ++v) {
     const Vec bias = p.bias ? load_first(p.bias + c + v * kLanes, width - v * kLanes) : Vec{};
@@ -95,7 +93,7 @@ struct Below {
 template <int Rows, int Sliding>
 void run_straight_tile(const DepthwiseProblem& p, const Region& r, const Line* line, int64_t first,
                        float* const* output, int64_t c, const Below& below) {
-  const int64_t stride = whole_vectors(p.channels), taps = r.axis[2].taps, lines = r.taps / taps;
+  const int64_t stride = rounded(p.channels), taps = r.axis[2].taps, lines = r.taps / taps;
   const int64_t width = p.channels - c;
   Vec sum[Rows];
   const Vec bias = p.bias ? load_first(p.bias + c, width) : Vec{};
@@ -177,7 +175,7 @@ inline void fill_band(const Gather& g, const Region& r, const Band& band, const 
 
 void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
-  const int64_t parts = depthwise_parts(bands(g), p.channels), vectors = whole_vectors(p.channels) / kLanes;
+  const int64_t parts = depthwise_parts(bands(g), p.channels), vectors = rounded(p.channels) / kLanes;
   const int64_t height = band_rows(g);
   int64_t most_taps = 0;
   for (int64_t i = 0; i < g.regions; ++i) most_taps = std::max(most_taps, g.region[i].taps);
@@ -233,7 +231,7 @@ void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
 template <bool Own, int Taps>
 void sum_taps(const DepthwiseWeightProblem& p, const Region& r, int64_t count, const Pixels& pixels,
               const float* const* source, int64_t first, int64_t c, float* result) {
-  const int64_t stride = whole_vectors(p.channels), width = std::min<int64_t>(p.channels - c, kLanes);
+  const int64_t stride = rounded(p.channels), width = std::min<int64_t>(p.channels - c, kLanes);
   Vec sum[Taps] = {};
   for (int64_t i = 0; i < count; ++i) {
     const Vec gradient = load_first(p.gradient + pixels.output[i] + c, width);
@@ -267,7 +265,7 @@ struct StraightSum {
 
 template <int Lines, int Taps>
 void sum_straight(const DepthwiseWeightProblem& p, const StraightSum& s, int64_t c, float* result) {
-  const int64_t stride = whole_vectors(p.channels), width = p.channels - c;
+  const int64_t stride = rounded(p.channels), width = p.channels - c;
   Vec sum[Lines][Taps] = {};
   const float* at[Lines];
   for (int l = 0; l < Lines; ++l) at[l] = s.line[l].at + s.first * s.line[l].pixel + s.first_tap * s.line[l].tap + c;
@@ -339,7 +337,7 @@ int64_t depthwise_weight_tasks(const DepthwiseWeightProblem& p) {
 
 void depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
-  const int64_t stride = whole_vectors(p.channels), parts = depthwise_parts(p.segments, p.channels);
+  const int64_t stride = rounded(p.channels), parts = depthwise_parts(p.segments, p.channels);
   const int64_t height = band_rows(g), band_count = bands(g);
   int64_t most_taps = 0;
   for (int64_t i = 0; i < g.regions; ++i) most_taps = std::max(most_taps, g.region[i].taps);

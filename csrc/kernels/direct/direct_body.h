@@ -99,10 +99,7 @@ inline int64_t direct_parts(const DirectProblem& p) {
 constexpr int64_t kLineChannels = 16;
 inline bool whole_lines(const DirectProblem& p, const Region& region) {
   if (p.groups > 1 || p.source_channels > kLineChannels || region.axis[2].taps < 2) return false;
-  if (region.taps != p.gather->filter_taps) return false;
-  for (int64_t t = 0; t < region.taps; ++t)
-    if (region.tap[t] != t) return false;
-  return true;
+  return convlayers::has_every_tap(*p.gather, region);
 }
 
 int64_t direct_tasks(const DirectProblem& p) {

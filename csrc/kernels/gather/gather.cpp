@@ -165,6 +165,13 @@ Axis adjoint_axis(const AxisGeometry& g, bool transposed) {
   return axis;
 }
 
+bool has_every_tap(const Gather& g, const Region& r) {
+  if (r.taps != g.filter_taps) return false;
+  for (int64_t t = 0; t < r.taps; ++t)
+    if (r.tap[t] != t) return false;
+  return true;
+}
+
 GatherPlan::GatherPlan(int64_t batch, const AxisGeometry (&geometry)[3], bool transposed, bool adjoint, Strides source,
                        Strides output) {
   int64_t filter_stride[3] = {geometry[1].kernel * geometry[2].kernel, geometry[2].kernel, 1};

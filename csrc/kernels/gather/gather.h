@@ -70,6 +70,10 @@ struct Gather {
   int64_t filter_taps;  // kernel_d * kernel_h * kernel_w
 };
 
+// Whether a region has all of the filter's taps, each once and in its order: where a border folds, or a stride leaves some
+// out, it is otherwise.
+bool has_every_tap(const Gather& g, const Region& r);
+
 struct Strides {
   int64_t batch, axis[3];
 };

@@ -18,11 +18,7 @@ bool plain_axis(const ClassView& a) {
 bool winograd_fits(const Gather& g) {
   if (g.regions != 1) return false;
   const Region& r = g.region[0];
-  if (r.taps != g.filter_taps || !plain_axis(r.axis[1]) || !plain_axis(r.axis[2])) return false;
-  // All of the filter's taps, each once: where a border folds, or a stride leaves some out, it is otherwise.
-  for (int64_t t = 0; t < r.taps; ++t)
-    if (r.tap[t] != t) return false;
-  return true;
+  return has_every_tap(g, r) && plain_axis(r.axis[1]) && plain_axis(r.axis[2]);
 }
 
 }  // namespace convlayers

@@ -50,7 +50,7 @@ struct WinogradCut {
   int64_t rows, columns, tiles, depth;  // tiles along either axis and in all; taps of the first axis
   int64_t channels;                     // of the source, rounded up to an odd number of vectors: rows of a power of two
                                         // would share a few sets of the cache
-  int64_t block, chunks;                // tiles a block, blocks
+  int64_t block;                        // tiles a block
 
   WinogradCut(const Gather& g, int64_t source_channels) {
     const auto& [d, h, w] = g.region->axis;
@@ -62,7 +62,6 @@ struct WinogradCut {
     constexpr int64_t kFloats = 160 * 1024;
     const int64_t fit = kFloats / (kWinogradPoints * (depth * channels + kBlock)) / kRows * kRows;
     block = std::clamp<int64_t>(fit, 4 * kRows, 8 * kRows);
-    chunks = (tiles + block - 1) / block;
   }
   // Between points, a vector more than what is used, or their addresses would share a few sets of the cache.
   int64_t source_stride() const { return depth * block * channels + kLanes; }
