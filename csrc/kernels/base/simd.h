@@ -7,6 +7,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace {
 
 constexpr int kLanes = CONVLAYERS_LANES;
@@ -20,16 +24,44 @@ inline void store(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
 // x - 0 is x, and compilers know it; x + 0 is not (it would lose the sign of a zero).
 inline Vec splat(float x) { return x - Vec{}; }
 
-// The first n lanes (0 < n <= kLanes); lanes beyond are zero, memory beyond is not touched.
+// The first n lanes (0 < n <= kLanes, or more for a whole vector); lanes beyond are zero, memory beyond is not touched.
+// A copy of n floats would be a call.
+#if defined(__AVX512F__)
+static_assert(kLanes == 16);
+inline __mmask16 first_lanes(int64_t n) { return static_cast<__mmask16>(n >= kLanes ? 0xffff : (1 << n) - 1); }
+inline Vec load_first(const float* p, int64_t n) {
+  if (n >= kLanes) return load(p);
+  return reinterpret_cast<Vec>(_mm512_maskz_loadu_ps(first_lanes(n), p));
+}
+inline void store_first(float* p, Vec v, int64_t n) {
+  if (n >= kLanes) return store(p, v);
+  _mm512_mask_storeu_ps(p, first_lanes(n), reinterpret_cast<__m512>(v));
+}
+#elif defined(__AVX2__)
+static_assert(kLanes == 8);
+inline __m256i first_lanes(int64_t n) {
+  const Mask lane = {0, 1, 2, 3, 4, 5, 6, 7};
+  return reinterpret_cast<__m256i>(lane < static_cast<int32_t>(n));
+}
+inline Vec load_first(const float* p, int64_t n) {
+  if (n >= kLanes) return load(p);
+  return reinterpret_cast<Vec>(_mm256_maskload_ps(p, first_lanes(n)));
+}
+inline void store_first(float* p, Vec v, int64_t n) {
+  if (n >= kLanes) return store(p, v);
+  _mm256_maskstore_ps(p, first_lanes(n), reinterpret_cast<__m256>(v));
+}
+#else
 inline Vec load_first(const float* p, int64_t n) {
   if (n >= kLanes) return load(p);
   Vec v{};
-  std::memcpy(&v, p, static_cast<size_t>(n) * sizeof(float));
+  for (int64_t i = 0; i < n; ++i) v[i] = p[i];
   return v;
 }
 inline void store_first(float* p, Vec v, int64_t n) {
   if (n >= kLanes) return store(p, v);
-  std::memcpy(p, &v, static_cast<size_t>(n) * sizeof(float));
+  for (int64_t i = 0; i < n; ++i) p[i] = v[i];
 }
+#endif
 
 }  // namespace
