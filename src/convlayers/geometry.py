@@ -434,17 +434,28 @@ def check_elements(*sizes: int) -> None:
 
 
 def cached(function: Any) -> Any:
-    """``function`` of hashable arguments, remembered; traced afresh where torch compiles, symbolic sizes never kept."""
-    remembered = functools.lru_cache(maxsize=4096)(function)
+    """``function``, remembered for arguments that are plain: integers, names, tuples of them, and floats outside tuples.
+    Others are checked afresh (1.0 equals 1 but is no integer), and all are where torch compiles: symbolic sizes are
+    never kept."""
+    remembered = functools.lru_cache(maxsize=4096, typed=True)(function)
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
-        if torch.compiler.is_compiling():
-            return function(*args)
-        try:
-            hash(args)
-        except TypeError:
+        if torch.compiler.is_compiling() or not all(map(_is_plain, args)):
             return function(*args)
         return remembered(*args)
 
     return call
+
+
+_PLAIN = frozenset((int, str, float, bool))
+
+
+def _is_plain(argument: Any) -> bool:
+    if type(argument) in _PLAIN:
+        return True
+    return isinstance(argument, tuple) and all(type(entry) is int or _is_plain_entry(entry) for entry in argument)
+
+
+def _is_plain_entry(entry: Any) -> bool:
+    return type(entry) is str or (type(entry) is tuple and all(type(e) is int for e in entry))

@@ -14,7 +14,28 @@ from convlayers.functional.arguments import batched, check_parameters, spatial
 from convlayers.geometry import IntOrInts, Padding, PaddingMode
 from convlayers.ops.convolution import convolution
 
-_windows = geometry.cached(geometry.convolution_windows)
+
+@geometry.cached
+def _windows(
+    rank: int,
+    output_shape: tuple[int, int],
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: IntOrInts,
+    padding: Padding,
+    dilation: IntOrInts,
+    padding_mode: PaddingMode,
+    padding_value: float,
+) -> dict[str, Any]:
+    """Where the windows lie, all arguments checked; ``output_shape`` is (batch, channels)."""
+    stride = geometry.integers("stride", stride, rank, least=1)
+    dilation = geometry.integers("dilation", dilation, rank, least=1)
+    modes = geometry.padding_modes(padding_mode, rank)
+    value = geometry.padding_values(padding_value, modes)
+    entries = geometry.padding_entries(padding, rank)
+    windows = geometry.convolution_windows(size, kernel, stride, entries, dilation, modes, value)
+    geometry.check_elements(*output_shape, *windows.output_size)
+    return windows._asdict()
 
 
 def _conv(
@@ -41,19 +62,13 @@ def _conv(
             function, (input, weight, bias), input, weight, bias, stride, padding, dilation, groups, **extras
         )
     x, unbatched = batched(input, rank)
-    stride = geometry.integers("stride", stride, rank, least=1)
-    dilation = geometry.integers("dilation", dilation, rank, least=1)
     groups = geometry.integer("groups", groups)
     channels = check_parameters(x, weight, bias, groups, rank, transposed=False, unbatched=unbatched)
-    modes = geometry.padding_modes(padding_mode, rank)
-    value = geometry.padding_values(padding_value, modes)
-    entries = geometry.padding_entries(padding, rank)
-    windows = _windows(spatial(x), tuple(weight.shape[2:]), stride, entries, dilation, modes, value)
-    geometry.check_elements(x.shape[0], channels, *windows.output_size)
-
+    shapes = (x.shape[0], channels), spatial(x), tuple(weight.shape[2:])
+    windows = _windows(rank, *shapes, stride, padding, dilation, padding_mode, padding_value)
     act = resolve(activation)
     fused = act if isinstance(act, Activation) else IDENTITY
-    output = convolution(x, weight, bias, groups=groups, transposed=False, activation=fused, **windows._asdict())
+    output = convolution(x, weight, bias, groups=groups, transposed=False, activation=fused, **windows)
     if unbatched:
         output = output.squeeze(0)
     return output if fused is act else act(output)

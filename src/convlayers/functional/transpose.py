@@ -14,7 +14,30 @@ from convlayers.functional.arguments import batched, check_parameters, spatial
 from convlayers.geometry import IntOrInts, Padding, PaddingMode
 from convlayers.ops.convolution import convolution
 
-_windows = geometry.cached(geometry.transposed_windows)
+
+@geometry.cached
+def _windows(
+    rank: int,
+    output_shape: tuple[int, int],
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: IntOrInts,
+    padding: Padding,
+    output_padding: IntOrInts,
+    dilation: IntOrInts,
+    padding_mode: PaddingMode,
+    padding_value: float,
+) -> dict[str, Any]:
+    """Where the windows lie, all arguments checked; ``output_shape`` is (batch, channels)."""
+    stride = geometry.integers("stride", stride, rank, least=1)
+    dilation = geometry.integers("dilation", dilation, rank, least=1)
+    output_padding = geometry.integers("output_padding", output_padding, rank, least=0)
+    modes = geometry.padding_modes(padding_mode, rank)
+    value = geometry.padding_values(padding_value, modes)
+    entries = geometry.padding_entries(padding, rank)
+    windows = geometry.transposed_windows(size, kernel, stride, entries, output_padding, dilation, modes, value)
+    geometry.check_elements(*output_shape, *windows.output_size)
+    return windows._asdict()
 
 
 def _conv_transpose(
@@ -43,20 +66,13 @@ def _conv_transpose(
             **extras,
         )  # fmt: skip
     x, unbatched = batched(input, rank)
-    stride = geometry.integers("stride", stride, rank, least=1)
-    dilation = geometry.integers("dilation", dilation, rank, least=1)
-    output_padding = geometry.integers("output_padding", output_padding, rank, least=0)
     groups = geometry.integer("groups", groups)
     channels = check_parameters(x, weight, bias, groups, rank, transposed=True, unbatched=unbatched)
-    modes = geometry.padding_modes(padding_mode, rank)
-    value = geometry.padding_values(padding_value, modes)
-    entries = geometry.padding_entries(padding, rank)
-    windows = _windows(spatial(x), tuple(weight.shape[2:]), stride, entries, output_padding, dilation, modes, value)
-    geometry.check_elements(x.shape[0], channels, *windows.output_size)
-
+    shapes = (x.shape[0], channels), spatial(x), tuple(weight.shape[2:])
+    windows = _windows(rank, *shapes, stride, padding, output_padding, dilation, padding_mode, padding_value)
     act = resolve(activation)
     fused = act if isinstance(act, Activation) else IDENTITY
-    output = convolution(x, weight, bias, groups=groups, transposed=True, activation=fused, **windows._asdict())
+    output = convolution(x, weight, bias, groups=groups, transposed=True, activation=fused, **windows)
     if unbatched:
         output = output.squeeze(0)
     return output if fused is act else act(output)

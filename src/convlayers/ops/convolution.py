@@ -21,13 +21,9 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from convlayers.activations import CODES, IDENTITY, Activation
-from convlayers.ops import library, select  # noqa: F401  (library registers the operators)
+from convlayers.ops import library, select
 from convlayers.ops.borders import CONSTANT, extend
 from convlayers.ops.layout import is_channels_last, new_in_layout
-
-_op = torch.ops.convlayers.convolution.default
-_input_grad = torch.ops.convlayers.convolution_input_grad.default
-_weight_grad = torch.ops.convlayers.convolution_weight_grad.default
 
 Ints = tuple[int, ...]
 _ACTIVATIONS = list(CODES)
@@ -68,11 +64,10 @@ def convolution(
         return activation(output)
     needs_grad = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (input, weight, bias))
     fused = activation if activation.from_output or not needs_grad else IDENTITY
-    with select.dispatch(needs_grad):
-        output = _op(
-            input, weight, bias, output_size, stride, low, dilation, groups, transposed, border, value, kernel,
-            fused.code, fused.alpha, fused.beta,
-        )  # fmt: skip
+    output = _convolution(
+        input, weight, bias, output_size, stride, low, dilation, groups, transposed, border, value, kernel,
+        fused.code, fused.alpha, fused.beta,
+    )  # fmt: skip
     return output if fused is activation else activation(output)
 
 
@@ -218,11 +213,10 @@ def _backward(ctx: Any, grad: Tensor) -> tuple:
         grad = ctx.activation.gradient(grad, output)
     need = ctx.needs_input_grad
     grad_input = grad_weight = grad_bias = None
-    with select.dispatch(torch.is_grad_enabled()):
-        if need[0]:
-            grad_input = _input_grad(grad, weight, input.shape[2:], *ctx.geometry, ctx.kernel)
-        if need[1]:
-            grad_weight = _weight_grad(grad, input, weight.shape[2:], *ctx.geometry, ctx.value, ctx.kernel)
+    if need[0]:
+        grad_input = _input_grad(grad, weight, input.shape[2:], *ctx.geometry, ctx.kernel)
+    if need[1]:
+        grad_weight = _weight_grad(grad, input, weight.shape[2:], *ctx.geometry, ctx.value, ctx.kernel)
     if ctx.has_bias and need[2]:
         grad_bias = grad.sum([0, *range(2, grad.dim())])
     return grad_input, grad_weight, grad_bias, *[None] * 12
@@ -238,7 +232,7 @@ def _backward_input_grad(ctx: Any, second: Tensor) -> tuple:
     zeros = [0.0] * len(ctx.geometry[0])
     grad_grad = grad_weight = None
     if ctx.needs_input_grad[0]:
-        grad_grad = _op(second, weight, None, grad.shape[2:], *ctx.geometry, zeros, ctx.kernel, 0, 0.0, 0.0)
+        grad_grad = _convolution(second, weight, None, grad.shape[2:], *ctx.geometry, zeros, ctx.kernel, 0, 0.0, 0.0)
     if ctx.needs_input_grad[1]:
         grad_weight = _weight_grad(grad, second, weight.shape[2:], *ctx.geometry, zeros, ctx.kernel)
     return grad_grad, grad_weight, *[None] * 8
@@ -253,19 +247,15 @@ def _backward_weight_grad(ctx: Any, second: Tensor) -> tuple:
     grad, input = ctx.saved_tensors
     grad_grad = grad_input = None
     if ctx.needs_input_grad[0]:
-        grad_grad = _op(input, second, None, grad.shape[2:], *ctx.geometry, ctx.value, ctx.kernel, 0, 0.0, 0.0)
+        grad_grad = _convolution(input, second, None, grad.shape[2:], *ctx.geometry, ctx.value, ctx.kernel, 0, 0.0, 0.0)
     if ctx.needs_input_grad[1]:
         grad_input = _input_grad(grad, second, input.shape[2:], *ctx.geometry, ctx.kernel)
     return grad_grad, grad_input, *[None] * 9
 
 
-torch.library.register_autograd("convlayers::convolution", _backward, setup_context=_setup)
-torch.library.register_autograd(
-    "convlayers::convolution_input_grad", _backward_input_grad, setup_context=_setup_input_grad
-)
-torch.library.register_autograd(
-    "convlayers::convolution_weight_grad", _backward_weight_grad, setup_context=_setup_weight_grad
-)
+_convolution = library.differentiable("convolution", _setup, _backward)
+_input_grad = library.differentiable("convolution_input_grad", _setup_input_grad, _backward_input_grad)
+_weight_grad = library.differentiable("convolution_weight_grad", _setup_weight_grad, _backward_weight_grad)
 
 
 # --- cost, for torch.utils.flop_counter: the count that it gives for torch's own convolutions -----------------------

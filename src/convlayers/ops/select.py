@@ -67,14 +67,6 @@ def readable(values: Tensor) -> bool:
     return type(values) in (Tensor, torch.nn.Parameter) and values.device.type != "meta"
 
 
-_NOTHING = contextlib.nullcontext()
-
-
-def dispatch(needs_grad: bool) -> contextlib.AbstractContextManager[Any]:
-    """For the call of an operator of ours: past the autograd layer, which is Python, where no gradient is wanted."""
-    return _NOTHING if needs_grad or torch.compiler.is_compiling() else torch._C._AutoDispatchBelowAutograd()
-
-
 _exact = False
 
 
