@@ -55,14 +55,34 @@ inline int64_t table_size(const Gather& g, int64_t multiple) {
   return std::max(kTableBytes / static_cast<int64_t>(sizeof(float*)), taps * multiple);
 }
 
-// Chunk number `index` of a gather: its region, its first pixel and how many.
+// Chunk number `index` of a gather: its region, its first pixel and how many. Regions take turns, a slice of each at a time:
+// the phases of a stride cost differently, and interleave in memory.
+constexpr int64_t kSlices = 64;
 struct Chunk {
   const Region* region;
   int64_t first, count;
 };
 inline Chunk find_chunk(const Gather& g, int64_t index, int64_t multiple) {
+  const auto before = [&](int64_t slice) {
+    int64_t total = 0;
+    for (int64_t i = 0; i < g.regions; ++i) total += chunks(g.region[i], multiple) * slice / kSlices;
+    return total;
+  };
+  int64_t slice = 0;
+  if (g.regions > 1)
+    for (int64_t step = kSlices / 2; step > 0; step /= 2)
+      if (before(slice + step) <= index) slice += step;
+  index -= before(slice);
   const Region* r = g.region;
-  for (int64_t n; index >= (n = chunks(*r, multiple)); ++r) index -= n;
+  for (;; ++r) {
+    const int64_t n = chunks(*r, multiple);
+    const int64_t first = g.regions > 1 ? n * slice / kSlices : 0, last = g.regions > 1 ? n * (slice + 1) / kSlices : n;
+    if (index < last - first) {
+      index += first;
+      break;
+    }
+    index -= last - first;
+  }
   const int64_t pixels = chunk_pixels(*r, multiple), first = index * pixels;
   return {r, first, std::min(pixels, r->pixels - first)};
 }
