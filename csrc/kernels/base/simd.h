@@ -55,12 +55,14 @@ inline void store_first(float* p, Vec v, int64_t n) {
 inline Vec load_first(const float* p, int64_t n) {
   if (n >= kLanes) return load(p);
   Vec v{};
-  for (int64_t i = 0; i < n; ++i) v[i] = p[i];
+  for (int64_t i = 0; i < kLanes; ++i)
+    if (i < n) v[i] = p[i];
   return v;
 }
 inline void store_first(float* p, Vec v, int64_t n) {
   if (n >= kLanes) return store(p, v);
-  for (int64_t i = 0; i < n; ++i) p[i] = v[i];
+  for (int64_t i = 0; i < kLanes; ++i)
+    if (i < n) p[i] = v[i];
 }
 #endif
 

@@ -4,6 +4,7 @@
 
 #include "kernels/base/activation_body.h"
 #include "kernels/direct/few_body.h"
+#include "kernels/direct/line_body.h"
 #include "kernels/gather/walk_body.h"
 
 namespace {
@@ -94,70 +95,59 @@ inline int64_t direct_parts(const DirectProblem& p) {
   return std::min(p.groups * blocks(p.output_channels), (kTasks + n - 1) / n);
 }
 
-// Whether a filter's taps along the last axis may be taken as one: all are there in the filter's order, and a pixel is the
-// group's channels. Tap k of so few is the filter's line k, and region.tap names it as it stands.
-constexpr int64_t kLineChannels = 16;
-inline bool whole_lines(const DirectProblem& p, const Region& region) {
-  if (p.groups > 1 || p.source_channels > kLineChannels || region.axis[2].taps < 2) return false;
-  return convlayers::has_every_tap(*p.gather, region);
+// The outputs of a chunk of pixels: items first ... last, counted over groups and blocks of output channels.
+void run_pixels(const DirectProblem& p, const Region& region, const Pixels& pixels, int64_t count, int64_t first_item,
+                int64_t last_item, const float** table) {
+  const Gather& g = *p.gather;
+  const int64_t taps = region.taps, block_count = blocks(p.output_channels);
+  const int64_t group_floats = g.filter_taps * p.source_channels * rounded(p.output_channels);
+  // Tile by tile: [tile][tap][row].
+  const auto place = [&](int64_t i) { return i / kRows * taps * kRows + i % kRows; };
+  fill_sources(g, region, pixels, 0, count, p.source, p.outside, table, kRows, place);
+  for (int64_t item = first_item; item < last_item; ++item) {
+    const int64_t group = item / block_count, block = item % block_count;
+    const int64_t width = std::min(kBlock, p.output_channels - block * kBlock);
+    const int64_t vectors = (width + kLanes - 1) / kLanes;
+    const int64_t channel = group * p.output_channels + block * kBlock;
+    Tile t;
+    t.tap = region.tap;
+    t.taps = taps;
+    t.weight = p.weight + group * group_floats + block * kBlock * g.filter_taps * p.source_channels;
+    t.channel = group * p.source_channels;
+    t.channels = p.source_channels;
+    t.bias = p.bias ? p.bias + channel : nullptr;
+    t.activation = p.activation;
+    t.width = width;
+    for (int64_t first = 0; first < count; first += kRows) {
+      const int64_t rows = std::min<int64_t>(kRows, count - first);
+      float* output[kRows];
+      for (int64_t r = 0; r < rows; ++r) output[r] = p.output + pixels.output[first + r] + channel;
+      t.output = output;
+      t.source = table + first * taps;
+      kTile.entry[rows - 1][vectors - 1](t);
+    }
+  }
 }
 
 int64_t direct_tasks(const DirectProblem& p) {
-  return has_few_outputs(p) ? few_tasks(p) : chunks(*p.gather, kRows) * direct_parts(p);
+  if (has_few_outputs(p)) return few_tasks(p);
+  return takes_lines(p) ? line_tasks(p) : chunks(*p.gather, kRows) * direct_parts(p);
 }
 
 void direct(const DirectProblem& p, int64_t begin, int64_t end) {
   if (has_few_outputs(p)) return few(p, begin, end);
   const Gather& g = *p.gather;
-  const int64_t parts = direct_parts(p), block_count = blocks(p.output_channels), items = p.groups * block_count;
-  const int64_t group_floats = g.filter_taps * p.source_channels * rounded(p.output_channels);
-  Scratch<const float*> table(table_size(g, kRows));
+  const int64_t parts = direct_parts(p), items = p.groups * blocks(p.output_channels);
+  const Scratch<const float*> table(table_size(g, kRows));
+  if (takes_lines(p))
+    return line_convolution(p, begin, end, kBlock, chunk_pixels(*g.region, kRows), [&](const Pixels& pixels, int64_t count) {
+      run_pixels(p, *g.region, pixels, count, 0, items, table.get());
+    });
   for (int64_t task = begin; task < end; ++task) {
     const Chunk chunk = find_chunk(g, task / parts, kRows);
-    const Region& region = *chunk.region;
-    const int64_t taps = region.taps, part = task % parts, line = region.axis[2].taps;
+    const int64_t part = task % parts;
     const Pixels pixels(g, chunk);
-    // Tile by tile: [tile][tap][row]. With few channels, finding the sources costs as much as reading them, and the taps
-    // of a line are one tap of more channels to a tile whose pixels see the whole line.
-    const bool lines = whole_lines(p, region);
-    bool by_line[kChunk / kRows + 1] = {};
-    if (lines) {
-      for (int64_t first = 0; first < chunk.count; first += kRows) {
-        const int64_t count = std::min<int64_t>(kRows, chunk.count - first);
-        const float** to = table.get() + first * taps;
-        const auto place = [](int64_t i) { return i; };
-        by_line[first / kRows] = reads_lines(g, region, pixels, first, count, p.source_channels);
-        by_line[first / kRows] ? fill_lines(g, region, pixels, first, count, p.source, p.outside, to, kRows, place)
-                               : fill_sources(g, region, pixels, first, count, p.source, p.outside, to, kRows, place);
-      }
-    } else {
-      const auto place = [&](int64_t i) { return i / kRows * taps * kRows + i % kRows; };
-      fill_sources(g, region, pixels, 0, chunk.count, p.source, p.outside, table.get(), kRows, place);
-    }
-    for (int64_t item = items * part / parts; item < items * (part + 1) / parts; ++item) {
-      const int64_t group = item / block_count, block = item % block_count;
-      const int64_t width = std::min(kBlock, p.output_channels - block * kBlock);
-      const int64_t vectors = (width + kLanes - 1) / kLanes;
-      const int64_t channel = group * p.output_channels + block * kBlock;
-      Tile t;
-      t.tap = region.tap;
-      t.weight = p.weight + group * group_floats + block * kBlock * g.filter_taps * p.source_channels;
-      t.channel = group * p.source_channels;
-      t.bias = p.bias ? p.bias + channel : nullptr;
-      t.activation = p.activation;
-      t.width = width;
-      for (int64_t first = 0; first < chunk.count; first += kRows) {
-        const int64_t rows = std::min<int64_t>(kRows, chunk.count - first);
-        float* output[kRows];
-        for (int64_t r = 0; r < rows; ++r) output[r] = p.output + pixels.output[first + r] + channel;
-        t.output = output;
-        t.source = table.get() + first * taps;
-        const int64_t together = by_line[first / kRows] ? line : 1;
-        t.taps = taps / together;
-        t.channels = p.source_channels * together;
-        kTile.entry[rows - 1][vectors - 1](t);
-      }
-    }
+    run_pixels(p, *chunk.region, pixels, chunk.count, items * part / parts, items * (part + 1) / parts, table.get());
   }
 }
 
@@ -218,7 +208,6 @@ constexpr OuterTileTable kOuterTile;
 inline int64_t direct_weight_parts(const DirectWeightProblem& p) {
   return std::min(p.groups * blocks(p.output_channels), (kTasks + p.segments - 1) / p.segments);
 }
-int64_t direct_weight_tasks(const DirectWeightProblem& p) { return p.segments * direct_weight_parts(p); }
 
 // Pixels side by side, whatever their distance in the tensor, an odd number of cache lines apart: at powers of two they
 // would share a few sets of the cache.
@@ -232,15 +221,61 @@ void copy_pixels(const float* const* pixel, int64_t pixels, int64_t channel, int
   }
 }
 
+// What a chunk of pixels adds to the sums, for items first ... last. The table holds a pointer a pixel and tap; `source` and
+// `gradient` hold the pixels copied, of one group's channels and of the items' blocks.
+struct WeightScratch {
+  Scratch<const float*> table;
+  Scratch<float> source, gradient;
+  WeightScratch(const DirectWeightProblem& p, int64_t items)
+      : table(table_size(*p.gather, 1)), source(copied_stride(p.source_channels) * kChunk),
+        gradient(items * kChunk * kBlock) {}
+};
+void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels& pixels, int64_t count,
+                int64_t first_item, int64_t last_item, const WeightScratch& scratch, float* result) {
+  const Gather& g = *p.gather;
+  const int64_t block_count = blocks(p.output_channels), stride = rounded(p.output_channels);
+  const int64_t group_floats = g.filter_taps * p.source_channels * stride, pixel = copied_stride(p.source_channels);
+  fill_sources(g, region, pixels, 0, count, p.source, p.outside, scratch.table.get(), count, [](int64_t i) { return i; });
+  for (int64_t item = first_item; item < last_item; ++item) {
+    const int64_t from = item % block_count * kBlock, width = std::min(kBlock, p.output_channels - from);
+    const float* at = p.gradient + item / block_count * p.output_channels + from;
+    float* to = scratch.gradient.get() + (item - first_item) * kChunk * kBlock;
+    for (int64_t i = 0; i < count; ++i, to += kBlock)
+      for (int64_t v = 0; v < width; v += kLanes) store(to + v, load_first(at + pixels.output[i] + v, width - v));
+  }
+  for (int64_t k = 0; k < region.taps; ++k)
+    for (int64_t item = first_item; item < last_item; ++item) {
+      const int64_t group = item / block_count, from = item % block_count * kBlock;
+      if (item == first_item || from == 0)
+        copy_pixels(scratch.table.get() + k * count, count, group * p.source_channels, p.source_channels,
+                    scratch.source.get());
+      const int64_t vectors = (std::min(kBlock, p.output_channels - from) + kLanes - 1) / kLanes;
+      float* to = result + group * group_floats + region.tap[k] * p.source_channels * stride + from;
+      for (int64_t row = 0; row < p.source_channels; row += kRows) {
+        const OuterTile t{scratch.source.get() + row, scratch.gradient.get() + (item - first_item) * kChunk * kBlock,
+                          pixel, count, to + row * stride, stride};
+        kOuterTile.entry[std::min<int64_t>(kRows, p.source_channels - row) - 1][vectors - 1](t);
+      }
+    }
+}
+
+int64_t direct_weight_tasks(const DirectWeightProblem& p) {
+  return p.segments * (takes_lines(p) ? 1 : direct_weight_parts(p));
+}
+
 void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
-  const int64_t parts = direct_weight_parts(p), block_count = blocks(p.output_channels);
-  const int64_t items = p.groups * block_count, stride = rounded(p.output_channels);
+  const int64_t block_count = blocks(p.output_channels), items = p.groups * block_count;
+  if (takes_lines(p)) {
+    const WeightScratch scratch(p, items);
+    return line_weight(p, begin, end, kBlock, chunk_pixels(*g.region, 1),
+                       [&](const Pixels& pixels, int64_t count, float* result) {
+                         add_pixels(p, *g.region, pixels, count, 0, items, scratch, result);
+                       });
+  }
+  const int64_t parts = direct_weight_parts(p), stride = rounded(p.output_channels);
   const int64_t group_floats = g.filter_taps * p.source_channels * stride, chunk_count = chunks(g, 1);
-  const Scratch<const float*> table(table_size(g, 1));
-  const int64_t pixel = copied_stride(p.source_channels);
-  const Scratch<float> source(pixel * kChunk);
-  const Scratch<float> gradient((items + parts - 1) / parts * kChunk * kBlock);
+  const WeightScratch scratch(p, (items + parts - 1) / parts);
   for (int64_t task = begin; task < end; ++task) {
     const int64_t segment = task / parts, part = task % parts;
     const int64_t first_item = items * part / parts, last_item = items * (part + 1) / parts;
@@ -254,29 +289,7 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
     for (int64_t c = chunk_count * segment / p.segments; c < chunk_count * (segment + 1) / p.segments; ++c) {
       const Chunk chunk = find_chunk(g, c, 1);
       const Pixels pixels(g, chunk);
-      fill_sources(g, *chunk.region, pixels, 0, chunk.count, p.source, p.outside, table.get(), chunk.count,
-                   [](int64_t i) { return i; });
-      for (int64_t item = first_item; item < last_item; ++item) {
-        const int64_t from = item % block_count * kBlock, width = std::min(kBlock, p.output_channels - from);
-        const float* at = p.gradient + item / block_count * p.output_channels + from;
-        float* to = gradient.get() + (item - first_item) * kChunk * kBlock;
-        for (int64_t i = 0; i < chunk.count; ++i, to += kBlock)
-          for (int64_t v = 0; v < width; v += kLanes) store(to + v, load_first(at + pixels.output[i] + v, width - v));
-      }
-      for (int64_t k = 0; k < chunk.region->taps; ++k)
-        for (int64_t item = first_item; item < last_item; ++item) {
-          const int64_t group = item / block_count, from = item % block_count * kBlock;
-          if (item == first_item || from == 0)
-            copy_pixels(table.get() + k * chunk.count, chunk.count, group * p.source_channels, p.source_channels,
-                        source.get());
-          const int64_t vectors = (std::min(kBlock, p.output_channels - from) + kLanes - 1) / kLanes;
-          float* to = result + group * group_floats + chunk.region->tap[k] * p.source_channels * stride + from;
-          for (int64_t row = 0; row < p.source_channels; row += kRows) {
-            const OuterTile t{source.get() + row, gradient.get() + (item - first_item) * kChunk * kBlock,
-                              pixel, chunk.count, to + row * stride, stride};
-            kOuterTile.entry[std::min<int64_t>(kRows, p.source_channels - row) - 1][vectors - 1](t);
-          }
-        }
+      add_pixels(p, *chunk.region, pixels, chunk.count, first_item, last_item, scratch, result);
     }
   }
 }

@@ -142,32 +142,4 @@ inline void fill_sources(const Gather& g, const Region& region, const Pixels& p,
     }
 }
 
-// Whether the taps along the last axis of these pixels read side by side, `step` floats from one to the next.
-inline bool reads_lines(const Gather& g, const Region& region, const Pixels& p, int64_t first, int64_t count, int64_t step) {
-  const auto& w = region.axis[2];
-  for (int64_t i = first; i < first + count; ++i) {
-    const int64_t* lookup = g.lookup[2] + p.base[2][i];
-    for (int64_t t = 0; t < w.taps; ++t)
-      if (lookup[w.shift[t]] < 0 || lookup[w.shift[t]] - lookup[w.shift[0]] != t * step) return false;
-  }
-  return true;
-}
-
-// fill_sources for such pixels, a line of taps at a time.
-template <class Index>
-inline void fill_lines(const Gather& g, const Region& region, const Pixels& p, int64_t first, int64_t count,
-                       const float* input, const float* const (&outside)[3], const float** source, int64_t line_stride,
-                       Index index) {
-  const auto& [d, h, w] = region.axis;
-  for (int64_t td = 0; td < d.taps; ++td)
-    for (int64_t th = 0; th < h.taps; ++th, source += line_stride)
-      for (int64_t i = 0; i < count; ++i) {
-        const int64_t j = first + i;
-        const int64_t od = g.lookup[0][p.base[0][j] + d.shift[td]], oh = g.lookup[1][p.base[1][j] + h.shift[th]];
-        source[index(i)] = oh < 0   ? outside[1]
-                           : od < 0 ? outside[0]
-                                    : input + (p.batch[j] + od + oh + g.lookup[2][p.base[2][j] + w.shift[0]]);
-      }
-}
-
 }  // namespace

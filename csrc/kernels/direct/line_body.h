@@ -1,0 +1,236 @@
+// Direct convolution of few channels (the first layer of a network): the taps of a line and their channels lie side by
+// side, so they are one run of numbers, and outputs of a row read such runs a fixed distance apart. No table of pointers.
+#pragma once
+
+#include "kernels/base/activation_body.h"
+#include "kernels/direct/direct.h"
+#include "kernels/gather/lines_body.h"
+
+namespace {
+
+using convlayers::DirectProblem;
+using convlayers::DirectWeightProblem;
+
+constexpr int64_t kLineChannels = 16;
+
+// Whether a problem is such a one: one region with every tap, one group, some outputs whose runs hold no border.
+template <class Problem>
+inline bool takes_lines(const Problem& p) {
+  const Gather& g = *p.gather;
+  if (g.regions != 1 || p.groups > 1 || p.source_channels > kLineChannels) return false;
+  const Region& r = g.region[0];
+  if (r.axis[2].taps < 2 || !convlayers::has_every_tap(g, r)) return false;
+  const Straight straight(g, r);
+  return straight.first < straight.last && straight.tap == p.source_channels;
+}
+
+// Outputs of a tile, by its vectors: as many sums as registers hold beside the weights.
+constexpr int line_rows(int vectors) { return CONVLAYERS_VECTORS == 4 ? 24 / vectors : 12 / vectors; }
+
+struct LineTile {
+  const Line* line;
+  int64_t lines, run;    // lines of taps, and numbers in the run of each
+  int64_t first;         // output, counted from the first that is straight
+  const float* weight;   // [line][place in the run][vectors]
+  const float* bias;
+  Activation activation;
+  float* output;         // of `first`
+  int64_t step, width;   // to the next output; channels of the block
+};
+
+template <int Rows, int Vectors>
+void run_line_tile(const LineTile& t) {
+  for (int r = 0; r < Rows; ++r)
+    for (int v = 0; v < Vectors; ++v) __builtin_prefetch(t.output + r * t.step + v * kLanes, 1);
+  Vec sum[Rows][Vectors];
+  for (int v = 0; v < Vectors; ++v) {
+    const Vec b = t.bias ? load_first(t.bias + v * kLanes, t.width - v * kLanes) : Vec{};
+    for (int r = 0; r < Rows; ++r) sum[r][v] = b;
+  }
+  const float* weight = t.weight;
+  for (int64_t l = 0; l < t.lines; ++l) {
+    const int64_t pixel = t.line[l].pixel;
+    const float* at = t.line[l].at + t.first * pixel;
+    for (int64_t i = 0; i < t.run; ++i, ++at, weight += Vectors * kLanes) {
+      Vec w[Vectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) w[v] = load(weight + v * kLanes);
+#pragma GCC unroll 24
+      for (int r = 0; r < Rows; ++r) {
+        const Vec x = splat(at[r * pixel]);
+#pragma GCC unroll 4
+        for (int v = 0; v < Vectors; ++v) sum[r][v] += x * w[v];
+      }
+    }
+  }
+  for (int r = 0; r < Rows; ++r)
+    for (int v = 0; v < Vectors; ++v)
+      store_first(t.output + r * t.step + v * kLanes, activate(sum[r][v], t.activation), t.width - v * kLanes);
+}
+
+// `count` outputs side by side. The last tile may begin before the one before it ends, and then writes the same again.
+template <int Vectors>
+void run_line_tiles(LineTile t, int64_t count) {
+  constexpr int kMost = line_rows(Vectors), kSome = 4;
+  const auto cover = [&](int64_t rows, void (*tile)(const LineTile&)) {
+    for (int64_t j = 0; j < count; j += rows) {
+      LineTile at = t;
+      const int64_t begin = std::min(j, count - rows);
+      at.first += begin;
+      at.output += begin * t.step;
+      tile(at);
+    }
+  };
+  if (count >= kMost)
+    cover(kMost, run_line_tile<kMost, Vectors>);
+  else if (count >= kSome)
+    cover(kSome, run_line_tile<kSome, Vectors>);
+  else
+    cover(1, run_line_tile<1, Vectors>);
+}
+
+// Tasks: bands of rows.
+int64_t line_tasks(const DirectProblem& p) { return bands(*p.gather); }
+
+// `bent(pixels, count)` computes the outputs of a row whose runs meet a border, from a list of at most `most`.
+template <class Bent>
+void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_t block, int64_t most, const Bent& bent) {
+  const Gather& g = *p.gather;
+  const Region& r = g.region[0];
+  const Straight straight(g, r);
+  const auto& w = r.axis[2];
+  const int64_t lines = r.taps / w.taps, run = w.taps * p.source_channels, height = band_rows(g);
+  const Scratch<Line> line(lines);
+  Pixels pixels;
+  for (int64_t task = begin; task < end; ++task) {
+    const Band band = find_band(r, height, task);
+    for (int64_t h = band.first; h < band.last; ++h) {
+      const Row row(g, r, band.plane, h);
+      for (int64_t l = 0; l < lines; ++l)
+        line.get()[l] = find_line(g, r, row, straight, l, p.source, p.outside);
+      for (int64_t channel = 0; channel < p.output_channels; channel += block) {
+        LineTile t;
+        t.line = line.get();
+        t.lines = lines;
+        t.run = run;
+        t.first = 0;
+        t.weight = p.weight + channel * lines * run;
+        t.bias = p.bias ? p.bias + channel : nullptr;
+        t.activation = p.activation;
+        t.output = p.output + row.output + w.output[straight.first] + channel;
+        t.step = w.outputs > 1 ? w.output[1] - w.output[0] : 0;
+        t.width = std::min(block, p.output_channels - channel);
+        const int64_t count = straight.last - straight.first;
+        switch ((t.width + kLanes - 1) / kLanes) {
+          case 1: run_line_tiles<1>(t, count); break;
+          case 2: run_line_tiles<2>(t, count); break;
+#if CONVLAYERS_VECTORS > 2
+          case 3: run_line_tiles<3>(t, count); break;
+          default: run_line_tiles<4>(t, count);
+#endif
+        }
+      }
+      for_bent(r, row, straight, most, pixels, [&](int64_t count) { bent(pixels, count); });
+    }
+  }
+}
+
+// --- gradient of the weights -------------------------------------------------------------------------------------------
+
+// Sums over outputs of a row: places first ... first + Rows of all runs (place i of line l is l * run + i), by vectors of
+// the gradient.
+template <int Rows, int Vectors>
+void sum_places(const float* const* at, const int64_t* pixel, const float* gradient, int64_t step, int64_t count,
+                int64_t width, float* result, int64_t stride) {
+  Vec sum[Rows][Vectors] = {};
+  const float* x[Rows];
+  for (int r = 0; r < Rows; ++r) x[r] = at[r];
+  for (int64_t j = 0; j < count; ++j, gradient += step) {
+    Vec g[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) g[v] = load_first(gradient + v * kLanes, width - v * kLanes);
+#pragma GCC unroll 24
+    for (int r = 0; r < Rows; ++r) {
+      const Vec s = splat(*x[r]);
+      x[r] += pixel[r];
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) sum[r][v] += s * g[v];
+    }
+  }
+  for (int r = 0; r < Rows; ++r)
+    for (int v = 0; v < Vectors; ++v) {
+      float* to = result + r * stride + v * kLanes;
+      store(to, load(to) + sum[r][v]);
+    }
+}
+
+// The straight outputs of one row, into result[place][output channel, rounded up].
+template <int Vectors>
+void sum_row(const Line* line, int64_t places, int64_t run, const float* gradient,
+             int64_t step, int64_t count, int64_t width, float* result, int64_t stride) {
+  constexpr int kMost = CONVLAYERS_VECTORS == 4 ? (Vectors == 1 ? 12 : Vectors == 2 ? 9 : 6) : Vectors == 1 ? 8 : 5;
+  const int64_t tiles = (places + kMost - 1) / kMost;
+  const float* at[kMost];
+  int64_t pixel[kMost];
+  for (int64_t i = 0; i < tiles; ++i) {
+    const int64_t first = places * i / tiles, rows = places * (i + 1) / tiles - first;
+    for (int64_t r = 0; r < rows; ++r) {
+      const Line& l = line[(first + r) / run];
+      at[r] = l.at + (first + r) % run;
+      pixel[r] = l.pixel;
+    }
+    float* to = result + first * stride;
+    const auto sum = [&]<int... R>(std::integer_sequence<int, R...>) {
+      (void)((rows == R + 1 && (sum_places<R + 1, Vectors>(at, pixel, gradient, step, count, width, to, stride), true)) ||
+             ...);
+    };
+    sum(std::make_integer_sequence<int, kMost>{});
+  }
+}
+
+// Tasks: segments of the bands, each with sums of its own.
+// `bent(pixels, count, sums)` adds the outputs of a row whose runs meet a border.
+template <class Bent>
+void line_weight(const DirectWeightProblem& p, int64_t begin, int64_t end, int64_t block, int64_t most, const Bent& bent) {
+  const Gather& g = *p.gather;
+  const Region& r = g.region[0];
+  const Straight straight(g, r);
+  const auto& w = r.axis[2];
+  const int64_t run = w.taps * p.source_channels, places = r.taps * p.source_channels;
+  const int64_t stride = (p.output_channels + kLanes - 1) / kLanes * kLanes, height = band_rows(g);
+  const Scratch<Line> line(r.taps / w.taps);
+  const int64_t step = w.outputs > 1 ? w.output[1] - w.output[0] : 0;
+  Pixels pixels;
+  for (int64_t segment = begin; segment < end; ++segment) {
+    float* result = p.result + segment * places * stride;
+    std::memset(result, 0, static_cast<size_t>(places * stride) * sizeof(float));
+    const int64_t count = bands(r, height);
+    for (int64_t index = count * segment / p.segments; index < count * (segment + 1) / p.segments; ++index) {
+      const Band band = find_band(r, height, index);
+      for (int64_t h = band.first; h < band.last; ++h) {
+        const Row row(g, r, band.plane, h);
+        for (int64_t l = 0; l < r.taps / w.taps; ++l)
+          line.get()[l] = find_line(g, r, row, straight, l, p.source, p.outside);
+        for (int64_t channel = 0; channel < p.output_channels; channel += block) {
+          const int64_t width = std::min(block, p.output_channels - channel);
+          const float* gradient = p.gradient + row.output + w.output[straight.first] + channel;
+          const auto sum = [&](auto sum_of) {
+            sum_of(line.get(), places, run, gradient, step, straight.last - straight.first, width, result + channel,
+                   stride);
+          };
+          switch ((width + kLanes - 1) / kLanes) {
+            case 1: sum(sum_row<1>); break;
+            case 2: sum(sum_row<2>); break;
+#if CONVLAYERS_VECTORS > 2
+            case 3: sum(sum_row<3>); break;
+            default: sum(sum_row<4>);
+#endif
+          }
+        }
+        for_bent(r, row, straight, most, pixels, [&](int64_t some) { bent(pixels, some, result); });
+      }
+    }
+  }
+}
+
+}  // namespace
