@@ -105,6 +105,10 @@ class Outside {
   const float* axis_[3];
 };
 
+bool all_zero(const Floats& value) {
+  return std::all_of(value.begin(), value.end(), [](double v) { return v == 0; });
+}
+
 Tensor pack_depthwise(const Tensor& weight, const Call& c, bool adjoint) {
   const Kernels& k = kernels();
   const FilterSizes sizes = c.filter(false);
@@ -136,7 +140,7 @@ void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, con
                    const std::optional<Tensor>& bias, const Floats& value, Activation activation, Result& result) {
   const Kernels& k = kernels();
   const Source source(source_tensor);
-  const GatherPlan plan(c.batch, c.axis, c.transposed, adjoint, source.strides(), result.strides());
+  const GatherPlan plan(c.batch, c.axis, c.transposed, adjoint, source.strides(), result.strides(), all_zero(value));
   const Outside outside(source_tensor, source_tensor.size(1) * std::max<int64_t>(c.axis[2].kernel, 1), value);
   const Tensor bias_dense = bias ? torch::stable::contiguous(*bias) : weight;
   const float* bias_data = bias ? static_cast<const float*>(bias_dense.const_data_ptr()) : nullptr;
@@ -249,7 +253,7 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
 
   const Kernels& k = kernels();
   const Source source(input), gradient(grad);
-  const GatherPlan plan(call.batch, call.axis, transposed, false, source.strides(), gradient.strides());
+  const GatherPlan plan(call.batch, call.axis, transposed, false, source.strides(), gradient.strides(), all_zero(value));
   const Outside outside(input, input.size(1) * std::max<int64_t>(call.axis[2].kernel, 1), value);
   FilterSizes sizes = call.filter(false);
   FilterStrides strides = call.strides(weight, false);

@@ -150,8 +150,8 @@ void check(const Kernels& k, const Problem& p) {
   for (auto& v : y) v = v < 0 ? 0 : v;
 
   const Strides sx = dense(in, p.axis, false), sy = dense(out, p.axis, true);
-  const GatherPlan forward(p.batch, p.axis, p.transposed, false, sx, sy);
-  const GatherPlan adjoint(p.batch, p.axis, p.transposed, true, sy, sx);
+  const GatherPlan forward(p.batch, p.axis, p.transposed, false, sx, sy, p.constant == 0);
+  const GatherPlan adjoint(p.batch, p.axis, p.transposed, true, sy, sx, true);
   const auto line = static_cast<size_t>(std::max(in, out) * p.axis[2].kernel);
   const std::vector<float> border(line, p.constant), zeros(line, 0.f);
   const int64_t kernel[3] = {p.axis[0].kernel, p.axis[1].kernel, p.axis[2].kernel};

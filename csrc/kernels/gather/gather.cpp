@@ -173,7 +173,7 @@ bool has_every_tap(const Gather& g, const Region& r) {
 }
 
 GatherPlan::GatherPlan(int64_t batch, const AxisGeometry (&geometry)[3], bool transposed, bool adjoint, Strides source,
-                       Strides output) {
+                       Strides output, bool zeros) {
   int64_t filter_stride[3] = {geometry[1].kernel * geometry[2].kernel, geometry[2].kernel, 1};
   for (int a = 0; a < 3; ++a) {
     axis_[a] = adjoint ? adjoint_axis(geometry[a], transposed) : forward_axis(geometry[a], transposed);
@@ -209,6 +209,14 @@ GatherPlan::GatherPlan(int64_t batch, const AxisGeometry (&geometry)[3], bool tr
         taps_.push_back(std::move(tap));  // moving a vector keeps its elements where they are
         regions_.push_back(r);
       }
+  view_.source_strides = source;
+  view_.output_strides = output;
+  view_.spreads = transposed != adjoint && (adjoint || zeros);
+  for (int a = 0; a < 3; ++a) {
+    view_.spread[a] = geometry[a];
+    if (!transposed) std::swap(view_.spread[a].input, view_.spread[a].output);
+    if (geometry[a].border != Border::kConstant) view_.spreads = false;
+  }
   view_.source_batch = source.batch;
   view_.output_batch = output.batch;
   view_.region = regions_.data();

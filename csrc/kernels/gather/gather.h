@@ -62,27 +62,33 @@ struct Region {
   const int64_t* tap;  // the filter's index of each: (d * kernel_h + h) * kernel_w + w
 };
 
+struct Strides {
+  int64_t batch, axis[3];
+};
+
 struct Gather {
   int64_t source_batch, output_batch;  // stride of the batch
   const int64_t* lookup[3];
   const Region* region;
   int64_t regions;
   int64_t filter_taps;  // kernel_d * kernel_h * kernel_w
+  Strides source_strides, output_strides;
+  // Where each source along an axis goes, `input` and `output` being the gather's own sizes here: to outputs
+  // source * stride + tap * dilation - low, those that exist. Only if `spreads`: nothing outside is read but zeros.
+  bool spreads;
+  AxisGeometry spread[3];
 };
 
 // Whether a region has all of the filter's taps, each once and in its order: where a border folds, or a stride leaves some
 // out, it is otherwise.
 bool has_every_tap(const Gather& g, const Region& r);
 
-struct Strides {
-  int64_t batch, axis[3];
-};
-
 // Owns what a Gather points at.
 class GatherPlan {
  public:
+  // `zeros`: whether the constants beyond the borders are all zero.
   GatherPlan(int64_t batch, const AxisGeometry (&geometry)[3], bool transposed, bool adjoint, Strides source,
-             Strides output);
+             Strides output, bool zeros);
   GatherPlan(const GatherPlan&) = delete;
   const Gather& view() const { return view_; }
 

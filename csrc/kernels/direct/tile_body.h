@@ -1,0 +1,90 @@
+// The register tile of the direct kernels: a few pixels by a few vectors of output channels.
+#pragma once
+
+#include "kernels/base/activation_body.h"
+#include "kernels/direct/direct.h"
+#include "kernels/gather/walk_body.h"
+
+namespace {
+
+using convlayers::DirectProblem;
+using convlayers::DirectWeightProblem;
+
+// The register tile: kRows pixels (or source channels) by kVectors vectors of output channels.
+constexpr int kRows = CONVLAYERS_ROWS;
+constexpr int kVectors = CONVLAYERS_VECTORS;
+constexpr int64_t kBlock = int64_t{kVectors} * kLanes;
+// Enough tasks that a few threads finish together, counted from the problem alone.
+constexpr int64_t kTasks = 32;
+
+inline int64_t blocks(int64_t channels) { return (channels + kBlock - 1) / kBlock; }
+inline int64_t rounded(int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
+
+struct Tile {
+  const float* const* source;  // [tap][kRows]
+  const int64_t* tap;
+  int64_t taps;
+  const float* weight;  // of this block: [filter tap][channel][vectors]
+  int64_t channel, channels;
+  const float* bias;
+  Activation activation;
+  float* const* output;  // [rows]
+  int64_t width;         // channels of the block
+};
+
+template <int Rows, int Vectors>
+void run_tile(const Tile& t) {
+  // A large output is not in the cache yet: it is fetched while the sums are made.
+  for (int r = 0; r < Rows; ++r)
+    for (int v = 0; v < Vectors; ++v) __builtin_prefetch(t.output[r] + v * kLanes, 1);
+  Vec sum[Rows][Vectors];
+  for (int v = 0; v < Vectors; ++v) {
+    const Vec b = t.bias ? load_first(t.bias + v * kLanes, t.width - v * kLanes) : Vec{};
+    for (int r = 0; r < Rows; ++r) sum[r][v] = b;
+  }
+  for (int64_t k = 0; k < t.taps; ++k) {
+    const float* source[Rows];
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) source[r] = t.source[k * kRows + r] + t.channel;
+    const float* weight = t.weight + t.tap[k] * t.channels * (Vectors * kLanes);
+    for (int64_t c = 0; c < t.channels; ++c, weight += Vectors * kLanes) {
+      Vec w[Vectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < Vectors; ++v) w[v] = load(weight + v * kLanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < Rows; ++r) {
+        const Vec x = splat(source[r][c]);
+#pragma GCC unroll 8
+        for (int v = 0; v < Vectors; ++v) sum[r][v] += x * w[v];
+      }
+    }
+  }
+  for (int r = 0; r < Rows; ++r)
+    for (int v = 0; v < Vectors; ++v)
+      store_first(t.output[r] + v * kLanes, activate(sum[r][v], t.activation), t.width - v * kLanes);
+}
+
+// table[rows - 1][vectors - 1]
+using TileFunction = void (*)(const Tile&);
+template <int Rows>
+constexpr void fill_row(TileFunction (&row)[4]) {
+  row[0] = run_tile<Rows, 1>;
+  if constexpr (kVectors > 1) row[1] = run_tile<Rows, 2>;
+  if constexpr (kVectors > 2) row[2] = run_tile<Rows, 3>;
+  if constexpr (kVectors > 3) row[3] = run_tile<Rows, 4>;
+}
+struct TileTable {
+  TileFunction entry[6][4] = {};
+  constexpr TileTable() {
+    fill_row<1>(entry[0]);
+    fill_row<2>(entry[1]);
+    fill_row<3>(entry[2]);
+    fill_row<4>(entry[3]);
+    fill_row<5>(entry[4]);
+    fill_row<6>(entry[5]);
+  }
+};
+constexpr TileTable kTile;
+static_assert(kRows <= 6 && kVectors <= 4);
+
+}  // namespace
