@@ -5,6 +5,7 @@
 //     column(s, t, o) = sum over channels c of  weight(t, c, o) source(s, c),   output(p, o) = sum over s, t that meet in p
 #pragma once
 
+#include "kernels/direct/line_body.h"
 #include "kernels/direct/tile_body.h"
 
 namespace {
@@ -48,6 +49,13 @@ int64_t column_tasks(const DirectProblem& p) {
   return cut.planes * cut.bands;
 }
 
+// to[i] += from[i] for a few numbers.
+inline void add_run(const float* from, float* to, int64_t count) {
+  int64_t i = 0;
+  for (; i + kLanes < count; i += kLanes) store(to + i, load(to + i) + load(from + i));
+  store_first(to + i, load_first(to + i, count - i) + load_first(from + i, count - i), count - i);
+}
+
 // Adds the columns of pixels first ... first + count of a source row, [pixel][stride], to an output row. A run is what lies
 // side by side: a line of taps, or a single tap where taps are apart. Neighbours overlap, so those come next that do not:
 // memory just written cannot be read at once.
@@ -56,19 +64,25 @@ void fold_row(const Gather& g, int64_t channels, const float* columns, int64_t s
   const auto& w = g.spread[2];
   const int64_t taps = w.dilation == 1 ? w.kernel : 1, runs = w.kernel / taps, run = taps * channels;
   const int64_t apart = std::max<int64_t>((taps + w.stride - 1) / w.stride, 1);
-  for (int64_t r = 0; r < runs; ++r)
-    for (int64_t phase = 0; phase < apart; ++phase)
-      for (int64_t j = phase; j < count; j += apart) {
-        const int64_t place = (first + j) * w.stride + r * w.dilation - w.low;
-        const int64_t low = std::max<int64_t>(-place, 0), high = std::min(w.output - place, taps);
-        if (low >= high) continue;
-        const float* from = columns + j * stride + r * run;
-        float* to = row + place * g.output_strides.axis[2];
-        for (int64_t i = low * channels; i < high * channels; i += kLanes) {
-          const int64_t left = high * channels - i;
-          store_first(to + i, load_first(to + i, left) + load_first(from + i, left), left);
-        }
-      }
+  for (int64_t r = 0; r < runs; ++r) {
+    const int64_t start = first * w.stride + r * w.dilation - w.low;  // where the run of the first pixel belongs
+    // Pixels whose runs lie inside: inner ... outer.
+    const int64_t inner = std::clamp<int64_t>((-start + w.stride - 1) / w.stride, 0, count);
+    const int64_t room = w.output - taps - start;
+    const int64_t outer = room < 0 ? inner : std::clamp<int64_t>(room / w.stride + 1, inner, count);
+    const float* from = columns + r * run;
+    const auto add = [&](int64_t j) {
+      const int64_t place = start + j * w.stride;
+      const int64_t low = std::max<int64_t>(-place, 0), high = std::min(w.output - place, taps);
+      if (low < high)
+        add_run(from + j * stride + low * channels, row + (place + low) * channels, (high - low) * channels);
+    };
+    for (int64_t j = 0; j < inner; ++j) add(j);
+    for (int64_t phase = inner; phase < std::min(inner + apart, outer); ++phase)
+      for (int64_t j = phase; j < outer; j += apart)
+        add_run(from + j * stride, row + (start + j * w.stride) * channels, run);
+    for (int64_t j = outer; j < count; ++j) add(j);
+  }
 }
 
 // Bias and activation of a row that is summed up.
@@ -88,7 +102,6 @@ void column_convolution(const DirectProblem& p, int64_t begin, int64_t end) {
   const ColumnCut cut(g, column_batch(g));
   const Scratch<float> weight(d.kernel * depth_floats), product(kPixels * stride);
   for (int64_t k = 0; k < d.kernel; ++k) pack_columns(p, k * taps, taps, weight.get() + k * depth_floats);
-  const int64_t no_tap = 0;
   for (int64_t task = begin; task < end; ++task) {
     const int64_t plane = task / cut.bands, batch = plane / d.output, depth = plane % d.output;
     const int64_t top = task % cut.bands * cut.rows, bottom = std::min(top + cut.rows, h.output);
@@ -104,27 +117,18 @@ void column_convolution(const DirectProblem& p, int64_t begin, int64_t end) {
         const float* source = p.source + batch * g.source_batch + od * g.source_strides.axis[0] +
                               oh * g.source_strides.axis[1];
         for (int64_t ow = 0; ow < w.input; ow += kPixels) {
-          const int64_t count = std::min(kPixels, w.input - ow);
+          const int64_t count = std::min(kPixels, w.input - ow), pixel = g.source_strides.axis[2];
+          const Line line{source + ow * pixel, pixel, 0};
           for (int64_t block = 0; block < columns; block += kBlock) {
-            const int64_t width = rounded(std::min(kBlock, columns - block));
-            Tile t{};
-            t.tap = &no_tap;
-            t.taps = 1;
+            LineTile t{};
+            t.line = &line;
+            t.lines = 1;
+            t.run = p.source_channels;
             t.weight = weight.get() + kd * depth_floats + block * p.source_channels;
-            t.channels = p.source_channels;
-            t.width = width;
-            for (int64_t j = 0; j < count; j += kRows) {
-              const int64_t rows = std::min<int64_t>(kRows, count - j);
-              const float* from[kRows];
-              float* to[kRows];
-              for (int64_t r = 0; r < rows; ++r) {
-                from[r] = source + (ow + j + r) * g.source_strides.axis[2];
-                to[r] = product.get() + (j + r) * stride + block;
-              }
-              t.source = from;
-              t.output = to;
-              kTile.entry[rows - 1][width / kLanes - 1](t);
-            }
+            t.output = product.get() + block;
+            t.step = stride;
+            t.width = rounded(std::min(kBlock, columns - block));
+            run_line_tiles(t, count);
           }
           for (int64_t kh = 0; kh < h.kernel; ++kh) {
             const int64_t row = start + kh * h.dilation;

@@ -25,7 +25,7 @@ inline bool takes_lines(const Problem& p) {
 }
 
 // Outputs of a tile, by its vectors: as many sums as registers hold beside the weights.
-constexpr int line_rows(int vectors) { return CONVLAYERS_VECTORS == 4 ? 24 / vectors : 12 / vectors; }
+constexpr int line_rows(int vectors) { return CONVLAYERS_VECTORS == 4 ? std::min(24 / vectors, 15) : 12 / vectors; }
 
 struct LineTile {
   const Line* line;
@@ -50,17 +50,21 @@ void run_line_tile(const LineTile& t) {
   const float* weight = t.weight;
   for (int64_t l = 0; l < t.lines; ++l) {
     const int64_t pixel = t.line[l].pixel;
-    const float* at = t.line[l].at + t.first * pixel;
-    for (int64_t i = 0; i < t.run; ++i, ++at, weight += Vectors * kLanes) {
+    // A pointer for three rows each: an address has room for one register and twice it.
+    const float* at[(Rows + 2) / 3];
+    for (int r = 0; r < Rows; r += 3) at[r / 3] = t.line[l].at + (t.first + r) * pixel;
+    for (int64_t i = 0; i < t.run; ++i, weight += Vectors * kLanes) {
       Vec w[Vectors];
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) w[v] = load(weight + v * kLanes);
 #pragma GCC unroll 24
       for (int r = 0; r < Rows; ++r) {
-        const Vec x = splat(at[r * pixel]);
+        const Vec x = splat(at[r / 3][r % 3 * pixel]);
 #pragma GCC unroll 4
         for (int v = 0; v < Vectors; ++v) sum[r][v] += x * w[v];
       }
+#pragma GCC unroll 8
+      for (auto& a : at) ++a;
     }
   }
   for (int r = 0; r < Rows; ++r)
@@ -70,7 +74,7 @@ void run_line_tile(const LineTile& t) {
 
 // `count` outputs side by side. The last tile may begin before the one before it ends, and then writes the same again.
 template <int Vectors>
-void run_line_tiles(LineTile t, int64_t count) {
+void run_line_tiles_of(LineTile t, int64_t count) {
   constexpr int kMost = line_rows(Vectors), kSome = 4;
   const auto cover = [&](int64_t rows, void (*tile)(const LineTile&)) {
     for (int64_t j = 0; j < count; j += rows) {
@@ -87,6 +91,17 @@ void run_line_tiles(LineTile t, int64_t count) {
     cover(kSome, run_line_tile<kSome, Vectors>);
   else
     cover(1, run_line_tile<1, Vectors>);
+}
+
+void run_line_tiles(const LineTile& t, int64_t count) {
+  switch ((t.width + kLanes - 1) / kLanes) {
+    case 1: return run_line_tiles_of<1>(t, count);
+    case 2: return run_line_tiles_of<2>(t, count);
+#if CONVLAYERS_VECTORS > 2
+    case 3: return run_line_tiles_of<3>(t, count);
+    default: return run_line_tiles_of<4>(t, count);
+#endif
+  }
 }
 
 // Tasks: bands of rows.
@@ -120,15 +135,7 @@ void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_
         t.output = p.output + row.output + w.output[straight.first] + channel;
         t.step = w.outputs > 1 ? w.output[1] - w.output[0] : 0;
         t.width = std::min(block, p.output_channels - channel);
-        const int64_t count = straight.last - straight.first;
-        switch ((t.width + kLanes - 1) / kLanes) {
-          case 1: run_line_tiles<1>(t, count); break;
-          case 2: run_line_tiles<2>(t, count); break;
-#if CONVLAYERS_VECTORS > 2
-          case 3: run_line_tiles<3>(t, count); break;
-          default: run_line_tiles<4>(t, count);
-#endif
-        }
+        run_line_tiles(t, straight.last - straight.first);
       }
       for_bent(r, row, straight, most, pixels, [&](int64_t count) { bent(pixels, count); });
     }
