@@ -22,6 +22,7 @@ inline int64_t rounded(int64_t channels) { return (channels + kLanes - 1) / kLan
 
 struct Tile {
   const float* const* source;  // [tap][kRows]
+  const float* const* next;    // the next tile's, or the same
   const int64_t* tap;
   int64_t taps;
   const float* weight;  // of this block: [filter tap][channel][vectors]
@@ -32,32 +33,48 @@ struct Tile {
   int64_t width;         // channels of the block
 };
 
+// Memory that is not in the cache yet is fetched while the sums are made, a little at a time: the outputs, and what the next
+// tile reads.
+constexpr int64_t kFetch = 16;
+
 template <int Rows, int Vectors>
 void run_tile(const Tile& t) {
-  // A large output is not in the cache yet: it is fetched while the sums are made.
-  for (int r = 0; r < Rows; ++r)
-    for (int v = 0; v < Vectors; ++v) __builtin_prefetch(t.output[r] + v * kLanes, 1);
   Vec sum[Rows][Vectors];
   for (int v = 0; v < Vectors; ++v) {
     const Vec b = t.bias ? load_first(t.bias + v * kLanes, t.width - v * kLanes) : Vec{};
     for (int r = 0; r < Rows; ++r) sum[r][v] = b;
   }
+  // Vectors of the outputs to fetch at a time, so that all are when the sums are there.
+  const int64_t times = std::max<int64_t>(t.taps * ((t.channels + kFetch - 1) / kFetch), 1);
+  const int64_t some = (Vectors + times - 1) / times;
+  int64_t fetched = 0;
   for (int64_t k = 0; k < t.taps; ++k) {
     const float* source[Rows];
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) source[r] = t.source[k * kRows + r] + t.channel;
     const float* weight = t.weight + t.tap[k] * t.channels * (Vectors * kLanes);
-    for (int64_t c = 0; c < t.channels; ++c, weight += Vectors * kLanes) {
-      Vec w[Vectors];
+    for (int64_t from = 0; from < t.channels; from += kFetch) {
+      for (const int64_t until = std::min<int64_t>(fetched + some, Vectors); fetched < until; ++fetched)
+        for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.output[r] + fetched * kLanes, 1);
+      for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.next[k * kRows + r] + t.channel + from);
+      const int64_t to = std::min(from + kFetch, t.channels);
+      for (int64_t c = from; c < to; ++c, weight += Vectors * kLanes) {
+        Vec w[Vectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < Vectors; ++v) w[v] = load(weight + v * kLanes);
+        for (int v = 0; v < Vectors; ++v) w[v] = load(weight + v * kLanes);
 #pragma GCC unroll 16
-      for (int r = 0; r < Rows; ++r) {
-        const Vec x = splat(source[r][c]);
+        for (int r = 0; r < Rows; ++r) {
+          const Vec x = splat(source[r][c]);
 #pragma GCC unroll 8
-        for (int v = 0; v < Vectors; ++v) sum[r][v] += x * w[v];
+          for (int v = 0; v < Vectors; ++v) sum[r][v] += x * w[v];
+        }
       }
     }
+  }
+  if (t.activation.code == ActivationCode::kIdentity) {
+    for (int r = 0; r < Rows; ++r)
+      for (int v = 0; v < Vectors; ++v) store_first(t.output[r] + v * kLanes, sum[r][v], t.width - v * kLanes);
+    return;
   }
   for (int r = 0; r < Rows; ++r)
     for (int v = 0; v < Vectors; ++v)

@@ -243,7 +243,7 @@ void winograd(const WinogradProblem& p, int64_t begin, int64_t end) {
         transform_source(p, cut, WinogradTile(g, cut, first + i), zeros.get(), sources.get() + i * cut.channels);
       for (int64_t point = 0; point < kWinogradPoints; ++point) {
         Tile t;
-        t.source = table.get();
+        t.source = t.next = table.get();
         t.tap = taps.get();
         t.taps = cut.depth;
         t.weight = filters.get() + point * lines * whole;
