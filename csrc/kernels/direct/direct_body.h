@@ -77,11 +77,12 @@ void direct(const DirectProblem& p, int64_t begin, int64_t end) {
 
 // --- gradient of the weights -------------------------------------------------------------------------------------------
 
-// A sum of outer products: rows of the source, `source_stride` floats from pixel to pixel, by whole vectors of the
+// A sum of outer products: rows of the source, `channel` floats from where each pixel begins, by whole vectors of the
 // gradient, kBlock floats from pixel to pixel.
 struct OuterTile {
-  const float *source, *gradient;
-  int64_t source_stride, pixels;
+  const float* const* source;
+  const float* gradient;
+  int64_t channel, pixels;
   float* result;
   int64_t stride;  // of a source channel in the result
 };
@@ -89,8 +90,9 @@ struct OuterTile {
 template <int Rows, int Vectors>
 void run_outer_tile(const OuterTile& t) {
   Vec sum[Rows][Vectors] = {};
-  const float *x = t.source, *y = t.gradient;
-  for (int64_t p = 0; p < t.pixels; ++p, x += t.source_stride, y += kBlock) {
+  const float* y = t.gradient;
+  for (int64_t p = 0; p < t.pixels; ++p, y += kBlock) {
+    const float* x = t.source[p] + t.channel;
     Vec g[Vectors];
 #pragma GCC unroll 8
     for (int v = 0; v < Vectors; ++v) g[v] = load(y + v * kLanes);
@@ -145,20 +147,49 @@ void copy_pixels(const float* const* pixel, int64_t pixels, int64_t channel, int
   }
 }
 
-// What a chunk of pixels adds to the sums, for items first ... last. The table holds a pointer a pixel and tap; `source` and
-// `gradient` hold the pixels copied, of one group's channels and of the items' blocks.
+// What the next chunk reads, fetched into the second-level cache while the sums of this one are made.
+struct Ahead {
+  const float* source[kChunk];
+  const float* gradient[kChunk];
+  int64_t count = 0;
+
+  void set(const DirectWeightProblem& p, const Chunk& chunk) {
+    const Pixels pixels(*p.gather, chunk);
+    count = chunk.count;
+    for (int64_t i = 0; i < count; ++i) {
+      source[i] = middle_source(*p.gather, *chunk.region, pixels, i, p.source);
+      gradient[i] = p.gradient + pixels.output[i];
+    }
+  }
+  // Part `index` of `parts`: all channels of the source, and floats from ... to of the gradient.
+  void fetch(int64_t index, int64_t parts, int64_t channels, int64_t from, int64_t to) const {
+    for (int64_t i = count * index / parts; i < count * (index + 1) / parts; ++i) {
+      for (int64_t c = 0; c < channels; c += 16) __builtin_prefetch(source[i] + c, 0, 2);
+      for (int64_t c = from; c < to; c += 16) __builtin_prefetch(gradient[i] + c, 0, 2);
+    }
+  }
+};
+
+// The table holds a pointer a pixel and tap; `gradient` the pixels of the items' blocks, copied; `source` those of one
+// group's channels, where at least so many blocks read them: a copy costs as much as half a block's sums.
+constexpr int64_t kWorthCopying = 3;
 struct WeightScratch {
   Scratch<const float*> table;
   Scratch<float> source, gradient;
+  const float* copied[kChunk];
   WeightScratch(const DirectWeightProblem& p, int64_t items)
       : table(table_size(*p.gather, 1)), source(copied_stride(p.source_channels) * kChunk),
-        gradient(items * kChunk * kBlock) {}
+        gradient(items * kChunk * kBlock) {
+    for (int64_t i = 0; i < kChunk; ++i) copied[i] = source.get() + i * copied_stride(p.source_channels);
+  }
 };
+
+// What a chunk of pixels adds to the sums, for items first ... last.
 void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels& pixels, int64_t count,
-                int64_t first_item, int64_t last_item, const WeightScratch& scratch, float* result) {
+                int64_t first_item, int64_t last_item, const WeightScratch& scratch, const Ahead& ahead, float* result) {
   const Gather& g = *p.gather;
   const int64_t block_count = blocks(p.output_channels), stride = rounded(p.output_channels);
-  const int64_t group_floats = g.filter_taps * p.source_channels * stride, pixel = copied_stride(p.source_channels);
+  const int64_t group_floats = g.filter_taps * p.source_channels * stride;
   fill_sources(g, region, pixels, 0, count, p.source, p.outside, scratch.table.get(), count, [](int64_t i) { return i; });
   for (int64_t item = first_item; item < last_item; ++item) {
     const int64_t from = item % block_count * kBlock, width = std::min(kBlock, p.output_channels - from);
@@ -167,17 +198,23 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
     for (int64_t i = 0; i < count; ++i, to += kBlock)
       for (int64_t v = 0; v < width; v += kLanes) store(to + v, load_first(at + pixels.output[i] + v, width - v));
   }
+  const bool copies = std::min(block_count, last_item - first_item) >= kWorthCopying;
+  const int64_t tiles = (p.source_channels + kRows - 1) / kRows, parts = tiles * (last_item - first_item);
   for (int64_t k = 0; k < region.taps; ++k)
     for (int64_t item = first_item; item < last_item; ++item) {
       const int64_t group = item / block_count, from = item % block_count * kBlock;
-      if (item == first_item || from == 0)
-        copy_pixels(scratch.table.get() + k * count, count, group * p.source_channels, p.source_channels,
-                    scratch.source.get());
+      const float* const* pixel = scratch.table.get() + k * count;
+      const int64_t channel = group * p.source_channels;
+      if (copies && (item == first_item || from == 0))
+        copy_pixels(pixel, count, channel, p.source_channels, scratch.source.get());
       const int64_t vectors = (std::min(kBlock, p.output_channels - from) + kLanes - 1) / kLanes;
       float* to = result + group * group_floats + region.tap[k] * p.source_channels * stride + from;
       for (int64_t row = 0; row < p.source_channels; row += kRows) {
-        const OuterTile t{scratch.source.get() + row, scratch.gradient.get() + (item - first_item) * kChunk * kBlock,
-                          pixel, count, to + row * stride, stride};
+        if (k == 0)
+          ahead.fetch((item - first_item) * tiles + row / kRows, parts, p.groups * p.source_channels,
+                      first_item * kBlock, std::min(last_item * kBlock, p.groups * p.output_channels));
+        const OuterTile t{copies ? scratch.copied : pixel, scratch.gradient.get() + (item - first_item) * kChunk * kBlock,
+                          copies ? row : channel + row, count, to + row * stride, stride};
         kOuterTile.entry[std::min<int64_t>(kRows, p.source_channels - row) - 1][vectors - 1](t);
       }
     }
@@ -194,7 +231,7 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
     const WeightScratch scratch(p, items);
     return line_weight(p, begin, end, kBlock, chunk_pixels(*g.region, 1),
                        [&](const Pixels& pixels, int64_t count, float* result) {
-                         add_pixels(p, *g.region, pixels, count, 0, items, scratch, result);
+                         add_pixels(p, *g.region, pixels, count, 0, items, scratch, Ahead(), result);
                        });
   }
   const int64_t parts = direct_weight_parts(p), stride = rounded(p.output_channels);
@@ -210,10 +247,13 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
       for (int64_t row = 0; row < g.filter_taps * p.source_channels; ++row)
         std::memset(to + row * stride, 0, static_cast<size_t>(count) * sizeof(float));
     }
-    for (int64_t c = chunk_count * segment / p.segments; c < chunk_count * (segment + 1) / p.segments; ++c) {
+    const int64_t last = chunk_count * (segment + 1) / p.segments;
+    for (int64_t c = chunk_count * segment / p.segments; c < last; ++c) {
       const Chunk chunk = find_chunk(g, c, 1);
       const Pixels pixels(g, chunk);
-      add_pixels(p, *chunk.region, pixels, chunk.count, first_item, last_item, scratch, result);
+      Ahead ahead;
+      if (c + 1 < last) ahead.set(p, find_chunk(g, c + 1, 1));
+      add_pixels(p, *chunk.region, pixels, chunk.count, first_item, last_item, scratch, ahead, result);
     }
   }
 }

@@ -142,4 +142,15 @@ inline void fill_sources(const Gather& g, const Region& region, const Pixels& p,
     }
 }
 
+// What the middle tap of pixel i reads: where its neighbourhood lies.
+inline const float* middle_source(const Gather& g, const Region& region, const Pixels& p, int64_t i, const float* input) {
+  int64_t at = p.batch[i];
+  for (int a = 0; a < 3; ++a) {
+    const auto& axis = region.axis[a];
+    if (axis.taps == 0) return input;
+    at += std::max<int64_t>(g.lookup[a][p.base[a][i] + axis.shift[axis.taps / 2]], 0);
+  }
+  return input + at;
+}
+
 }  // namespace
