@@ -158,7 +158,7 @@ void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, con
     p.activation = activation;
     return run(k.depthwise, p);
   }
-  WinogradProblem p{};
+  DirectProblem p{};
   p.gather = &plan.view();
   p.source = source.data();
   p.output = result.data();
@@ -168,17 +168,22 @@ void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, con
   p.output_channels = sizes.rows;
   p.bias = bias_data;
   p.activation = activation;
-  p.filter = static_cast<const float*>(weight.const_data_ptr());
-  p.strides = c.strides(weight, adjoint);
-  p.sizes = sizes;
+  const auto* filter = static_cast<const float*>(weight.const_data_ptr());
   // The gradient of a folding border has not Winograd's form: direct.
-  if (c.winograd && winograd_fits(plan.view())) return run(k.winograd, p);
+  if (WinogradForm form; c.winograd && winograd_form(plan.view(), form)) {
+    const WinogradPlan cut(plan.view(), form, sizes.columns, sizes.rows, k.lanes, k.block);
+    const Tensor filters = workspace(weight, cut.filter_floats()), sources = workspace(weight, cut.source_floats());
+    return run_winograd(k, WinogradProblem{p, &cut, filter, c.strides(weight, adjoint), sizes,
+                                           static_cast<float*>(filters.data_ptr()),
+                                           static_cast<float*>(sources.data_ptr()), 0, 0},
+                        [](const auto& kernel, const auto& problem) { run(kernel, problem); });
+  }
   const int64_t width = (sizes.rows + k.lanes - 1) / k.lanes * k.lanes;
   const Tensor packed = workspace(weight, sizes.groups * width * sizes.columns * sizes.taps());
-  const Pack job{p.filter, p.strides, sizes, k.lanes, k.block, static_cast<float*>(packed.data_ptr())};
+  const Pack job{filter, c.strides(weight, adjoint), sizes, k.lanes, k.block, static_cast<float*>(packed.data_ptr())};
   parallel(pack_parts(job), [&](int64_t i) { pack(job, i); });
   p.weight = job.packed;
-  run<DirectProblem>(k.direct, p);
+  run(k.direct, p);
 }
 
 // In how many parts the pixels are summed: with the blocks of channels enough for a few threads, each long enough to be
@@ -263,7 +268,8 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
   }
   const int64_t width = (sizes.rows + k.lanes - 1) / k.lanes * k.lanes;
   const int64_t floats = sizes.groups * sizes.taps() * sizes.columns * width;
-  const bool winograd = call.winograd && winograd_fits(plan.view());
+  WinogradForm form;
+  const bool winograd = call.winograd && winograd_form(plan.view(), form);
   int64_t segments = segment_count(plan.view(), floats, call.depthwise ? 1 : groups * ((width + k.block - 1) / k.block));
   // Each of Winograd's segments ends with a transform of all weights: no more than a few threads need.
   if (winograd) segments = std::min(segments, std::max<int64_t>(1, 8 * k.block / width));
@@ -281,7 +287,7 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
     p.result = result;
     run(k.depthwise_weight, p);
   } else {
-    DirectWeightProblem p{};
+    WinogradWeightProblem p{};
     p.gather = &plan.view();
     p.source = source.data();
     p.gradient = gradient.data();
@@ -291,7 +297,14 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
     p.output_channels = sizes.rows;
     p.segments = segments;
     p.result = result;
-    run(winograd ? k.winograd_weight : k.direct_weight, p);
+    if (!winograd) {
+      run<DirectWeightProblem>(k.direct_weight, p);
+    } else {
+      const WinogradPlan cut(plan.view(), form, sizes.columns, sizes.rows, k.lanes, k.block);
+      p.plan = &cut;
+      p.sizes = sizes;
+      run(k.winograd_weight, p);
+    }
   }
   const Unpack job{result, segments, k.lanes, sizes, strides, static_cast<float*>(weight.data_ptr())};
   parallel(unpack_parts(job), [&](int64_t i) { unpack(job, i); });
