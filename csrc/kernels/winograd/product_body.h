@@ -9,10 +9,11 @@ constexpr int kMostRows = 12;
 // Rows of a tile of so many vectors: as many sums as there are registers for.
 constexpr int product_rows(int vectors) { return std::min(kMostRows, kRows * kVectors / vectors); }
 
-// output(row, o) = sum over k of  source(row, k) weight(k, o), for whole vectors o.
+// output(row, o) = sum over k of  source(row, k) weight(k, o), for whole vectors o; added to what is there, or instead of it.
 struct Product {
   const float *source, *weight;
   int64_t source_stride, depth;
+  bool add;
   float* output;  // rows as long as the weights'
 };
 
@@ -20,6 +21,9 @@ template <int Rows, int Vectors>
 void run_product(const Product& p) {
   constexpr int64_t kAhead = 16 * Vectors * kLanes;
   Vec sum[Rows][Vectors] = {};
+  if (p.add)
+    for (int r = 0; r < Rows; ++r)
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = load(p.output + (r * Vectors + v) * kLanes);
   const float* source[Rows];
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) source[r] = p.source + r * p.source_stride;

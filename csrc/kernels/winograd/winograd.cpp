@@ -58,7 +58,7 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t sourc
   filter_point = depth * width + 16;
   filter_block = f.points() * filter_point;
 
-  constexpr int64_t kFloats = 160 * 1024, kLeast = 24, kMost = 96, kSharedFloats = 1024 * 1024, kTasks = 16;
+  constexpr int64_t kFloats = 160 * 1024, kLeast = 24, kMost = 96, kShared = 56, kSharedFloats = 1024 * 1024, kFilterFloats = 3 * 1024 * 1024, kTasks = 16;
   const int64_t points = f.points(), fit = kFloats / (points * (source_row + width)) / 12 * 12;
   shared = blocks > 1 && fit < kLeast;
   if (!shared) {
@@ -68,8 +68,9 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t sourc
   } else {
     const int64_t chunks = divided(tiles, std::max(kLeast, kSharedFloats / (points * source_row)));
     chunk = divided(tiles, chunks);
-    range = divided(chunk, divided(chunk, 2 * kLeast + 8));
+    range = divided(chunk, divided(chunk, kShared));
   }
+  slice = shared && blocks * filter_block > kFilterFloats ? 2 * kWinogradColumns : 0;
   source_point = (shared ? chunk : range) * source_row + 16;
 }
 

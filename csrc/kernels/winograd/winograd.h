@@ -29,6 +29,9 @@ struct WinogradForm {
 // Finds the form of a gather: one region of all the filter's taps, with sources side by side along u and v.
 bool winograd_form(const Gather& g, WinogradForm& form);
 
+// Source channels whose weights are transformed together: whole cache lines, whichever axis of the filter is the dense one.
+constexpr int64_t kWinogradColumns = 16;
+
 // How a problem is cut, by its sizes alone.
 struct WinogradPlan {
   WinogradForm form;
@@ -43,10 +46,13 @@ struct WinogradPlan {
   // transforms them itself. Where not, tasks before it have transformed a chunk, and all blocks of output channels read it.
   int64_t range, chunk;
   bool shared;
+  // Source channels at a time, where a task transforms its own weights: so many that the third-level cache does not hold all.
+  // Else 0.
+  int64_t slice;
 
   WinogradPlan(const Gather& g, const WinogradForm& form, int64_t source_channels, int64_t output_channels, int64_t lanes,
                int64_t block);
-  int64_t filter_floats() const { return blocks * filter_block; }
+  int64_t filter_floats() const { return slice > 0 ? 0 : blocks * filter_block; }
   int64_t source_floats() const { return shared ? form.points() * source_point : 0; }
 };
 
@@ -72,7 +78,7 @@ struct WinogradWeightProblem : DirectWeightProblem {
 // Runs the three kernels of a problem in turn, by run(kernel, problem).
 template <class Kernels, class Run>
 void run_winograd(const Kernels& k, WinogradProblem p, const Run& run) {
-  run(k.winograd_filters, p);
+  if (p.plan->slice == 0) run(k.winograd_filters, p);
   const int64_t chunk = p.plan->chunk;
   for (p.first = 0; p.first < p.plan->tiles; p.first += chunk) {
     p.tiles = chunk < p.plan->tiles - p.first ? chunk : p.plan->tiles - p.first;

@@ -2,6 +2,7 @@
 
 #include "kernels/winograd/product_body.h"
 #include "kernels/winograd/tiles_body.h"
+#include "kernels/winograd/transpose_body.h"
 
 namespace {
 
@@ -10,39 +11,50 @@ using convlayers::WinogradProblem;
 
 // --- weights -----------------------------------------------------------------------------------------------------------
 
-constexpr int64_t kFilterColumns = 16;  // source channels at a time: whole cache lines, whichever axis is the dense one
+constexpr int64_t kFilterColumns = convlayers::kWinogradColumns;
 
-// G w G' of a block of output channels, for a tap of the plain axis and some source channels from `first` on.
+// G w G' of a block of output channels, for a tap of the plain axis and some source channels from `first` on:
+// to[point * stride + column * width of the block + row].
 template <int MU, int RU, int MV, int RV>
-void transform_filters(const WinogradProblem& p, int64_t block, int64_t tap, int64_t first) {
-  constexpr int PU = MU + RU - 1, PV = MV + RV - 1;
-  const WinogradPlan& plan = *p.plan;
+void transform_filters(const WinogradProblem& p, int64_t block, int64_t tap, int64_t first, float* to, int64_t stride) {
+  constexpr int PU = MU + RU - 1, PV = MV + RV - 1, kTaps = RU * RV;
+  const WinogradForm& form = p.plan->form;
   const auto& axis = p.gather->region->axis;
-  const bool flip_u = RU > 1 && axis[plan.form.u].shift[RU - 1] < axis[plan.form.u].shift[0];
-  const bool flip_v = axis[plan.form.v].shift[RV - 1] < axis[plan.form.v].shift[0];
-  const int64_t columns = p.sizes.columns, some = std::min(kFilterColumns, columns - first);
+  const bool flip_u = RU > 1 && axis[form.u].shift[RU - 1] < axis[form.u].shift[0];
+  const bool flip_v = axis[form.v].shift[RV - 1] < axis[form.v].shift[0];
+  const int64_t some = std::min(kFilterColumns, p.sizes.columns - first);
   const int64_t count = std::min(kBlock, p.sizes.rows - block * kBlock), whole = rounded(count);
   const float* from =
-      p.filter + block * kBlock * p.strides.row + first * p.strides.column + tap * p.strides.axis[plan.form.plain];
-  float* to = p.filters + block * plan.filter_block + (tap * columns + first) * whole;
-  int64_t offset[RU * RV];
+      p.filter + block * kBlock * p.strides.row + first * p.strides.column + tap * p.strides.axis[form.plain];
+  // Where a tap lies in the filter, and its place in the copy: taps side by side keep their order.
+  int64_t offset[kTaps], place[kTaps], last = 0;
   for (int64_t i = 0; i < RU; ++i)
-    for (int64_t j = 0; j < RV; ++j)
-      offset[i * RV + j] = (flip_u ? RU - 1 - i : i) * p.strides.axis[plan.form.u] +
-                           (flip_v ? RV - 1 - j : j) * p.strides.axis[plan.form.v];
-  alignas(64) float filter[kFilterColumns][RU * RV][kLanes];
+    for (int64_t j = 0; j < RV; ++j) {
+      int64_t& at = offset[i * RV + j];
+      at = (flip_u ? RU - 1 - i : i) * p.strides.axis[form.u] + (flip_v ? RV - 1 - j : j) * p.strides.axis[form.v];
+      last = std::max(last, at);
+    }
+  const bool dense = last == kTaps - 1;
+  for (int64_t t = 0; t < kTaps; ++t) place[t] = dense ? offset[t] : t;
+  alignas(64) float filter[kFilterColumns * kTaps * kLanes];  // [column][tap][row]
   for (int64_t v = 0; v < count; v += kLanes) {
     const int64_t rows = std::min<int64_t>(kLanes, count - v);
     const float* at = from + v * p.strides.row;
     if (p.strides.row == 1) {
       for (int64_t c = 0; c < some; ++c)
-        for (int64_t t = 0; t < RU * RV; ++t) store(filter[c][t], load_first(at + c * p.strides.column + offset[t], rows));
+        for (int64_t t = 0; t < kTaps; ++t)
+          store(filter + (c * kTaps + place[t]) * kLanes, load_first(at + c * p.strides.column + offset[t], rows));
+    } else if (dense && p.strides.column == kTaps) {
+      transpose_rows(at, p.strides.row, rows, some * kTaps, filter, kLanes);
+    } else if (dense) {
+      for (int64_t c = 0; c < some; ++c)
+        transpose_rows(at + c * p.strides.column, p.strides.row, rows, kTaps, filter + c * kTaps * kLanes, kLanes);
     } else {
-      if (rows < kLanes) std::memset(filter, 0, sizeof filter);
-      for (int64_t row = 0; row < rows; ++row)
-        for (int64_t c = 0; c < some; ++c)
-          for (int64_t t = 0; t < RU * RV; ++t)
-            filter[c][t][row] = at[row * p.strides.row + c * p.strides.column + offset[t]];
+      const int64_t run = p.strides.column == 1 ? some : 1;
+      for (int64_t t = 0; t < kTaps; ++t)
+        for (int64_t c = 0; c < some; c += run)
+          transpose_rows(at + c * p.strides.column + offset[t], p.strides.row, rows, run,
+                         filter + (c * kTaps + t) * kLanes, kTaps * kLanes);
     }
     for (int64_t c = 0; c < some; ++c) {
       Vec half[PU][RV];
@@ -50,7 +62,7 @@ void transform_filters(const WinogradProblem& p, int64_t block, int64_t tap, int
       for (int j = 0; j < RV; ++j) {
         Vec taps[RU], u[PU];
 #pragma GCC unroll 8
-        for (int i = 0; i < RU; ++i) taps[i] = load(filter[c][i * RV + j]);
+        for (int i = 0; i < RU; ++i) taps[i] = load(filter + (c * kTaps + place[i * RV + j]) * kLanes);
         transform_taps(taps, u);
 #pragma GCC unroll 8
         for (int i = 0; i < PU; ++i) half[i][j] = u[i];
@@ -60,7 +72,7 @@ void transform_filters(const WinogradProblem& p, int64_t block, int64_t tap, int
         Vec u[PV];
         transform_taps(half[i], u);
 #pragma GCC unroll 8
-        for (int j = 0; j < PV; ++j) store(to + (i * PV + j) * plan.filter_point + c * whole + v, u[j]);
+        for (int j = 0; j < PV; ++j) store(to + (i * PV + j) * stride + c * whole + v, u[j]);
       }
     }
   }
@@ -107,7 +119,7 @@ void transform_output(const WinogradProblem& p, const WinogradTile& tile, const 
 // --- the kernels -------------------------------------------------------------------------------------------------------
 
 struct WinogradTransforms {
-  void (*filters)(const WinogradProblem&, int64_t block, int64_t tap, int64_t first);
+  void (*filters)(const WinogradProblem&, int64_t block, int64_t tap, int64_t first, float* to, int64_t stride);
   void (*source)(const TileSources&, const WinogradPlan&, const WinogradTile&, int64_t tap, int64_t channel,
                  int64_t channels, float* to, int64_t stride);
   void (*output)(const WinogradProblem&, const WinogradTile&, const float* from, int64_t stride, int64_t channel,
@@ -136,16 +148,18 @@ class Zeros {
 };
 
 // Tasks: some columns of a block of output channels.
-int64_t winograd_filter_tasks(const WinogradProblem& p) {
-  return p.plan->blocks * p.gather->region->axis[p.plan->form.plain].taps *
-         ((p.sizes.columns + kFilterColumns - 1) / kFilterColumns);
-}
+inline int64_t filter_strips(const WinogradProblem& p) { return (p.sizes.columns + kFilterColumns - 1) / kFilterColumns; }
+inline int64_t plain_taps(const WinogradProblem& p) { return p.gather->region->axis[p.plan->form.plain].taps; }
+int64_t winograd_filter_tasks(const WinogradProblem& p) { return p.plan->blocks * plain_taps(p) * filter_strips(p); }
 void winograd_filters(const WinogradProblem& p, int64_t begin, int64_t end) {
   const auto transform = winograd_transforms(p.plan->form).filters;
-  const int64_t strips = (p.sizes.columns + kFilterColumns - 1) / kFilterColumns;
-  const int64_t taps = p.gather->region->axis[p.plan->form.plain].taps;
-  for (int64_t task = begin; task < end; ++task)
-    transform(p, task / strips / taps, task / strips % taps, task % strips * kFilterColumns);
+  const int64_t strips = filter_strips(p), taps = plain_taps(p);
+  for (int64_t task = begin; task < end; ++task) {
+    const int64_t block = task / strips / taps, tap = task / strips % taps, column = task % strips * kFilterColumns;
+    const int64_t whole = rounded(std::min(kBlock, p.output_channels - block * kBlock));
+    transform(p, block, tap, column,
+              p.filters + block * p.plan->filter_block + (tap * p.sizes.columns + column) * whole, p.plan->filter_point);
+  }
 }
 
 // The transforms of `count` tiles from `first` on.
@@ -177,10 +191,11 @@ int64_t winograd_tasks(const WinogradProblem& p) { return p.plan->blocks * winog
 
 void winograd(const WinogradProblem& p, int64_t begin, int64_t end) {
   const WinogradPlan& plan = *p.plan;
-  const auto transform = winograd_transforms(plan.form).output;
+  const auto& transforms = winograd_transforms(plan.form);
   const int64_t points = plan.form.points(), ranges = winograd_ranges(p);
-  const int64_t product_point = plan.range * plan.width + kLanes;
+  const int64_t product_point = plan.range * plan.width + kLanes, slice_point = plan.slice * plan.width + kLanes;
   const Scratch<float> own(plan.shared ? 0 : points * plan.source_point), products(points * product_point);
+  const Scratch<float> slice(points * slice_point);
   const Zeros zeros(p.source_channels);
   int64_t transformed = -1;
   for (int64_t task = begin; task < end; ++task) {
@@ -191,16 +206,29 @@ void winograd(const WinogradProblem& p, int64_t begin, int64_t end) {
     transformed = range;
     const float* sources = plan.shared ? p.sources + first * plan.source_row : own.get();
     const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
-    for (int64_t point = 0; point < points; ++point)
-      for_rows(count, whole / kLanes, [&](int64_t row, int64_t rows) {
-        kProduct.product[whole / kLanes - 1][rows - 1]({sources + point * plan.source_point + row * plan.source_row,
-                                                        p.filters + block * plan.filter_block + point * plan.filter_point,
-                                                        plan.source_row, plan.depth,
-                                                        products.get() + point * product_point + row * whole});
-      });
+    // Products over `depth` entries from `from` on.
+    const auto multiply = [&](const float* filters, int64_t filter_point, int64_t from, int64_t depth) {
+      for (int64_t point = 0; point < points; ++point)
+        for_rows(count, whole / kLanes, [&](int64_t row, int64_t rows) {
+          kProduct.product[whole / kLanes - 1][rows - 1](
+              {sources + point * plan.source_point + row * plan.source_row + from, filters + point * filter_point,
+               plan.source_row, depth, from > 0, products.get() + point * product_point + row * whole});
+        });
+    };
+    if (plan.slice == 0) {
+      multiply(p.filters + block * plan.filter_block, plan.filter_point, 0, plan.depth);
+    } else {
+      for (int64_t tap = 0; tap < plain_taps(p); ++tap)
+        for (int64_t c = 0; c < p.source_channels; c += plan.slice) {
+          const int64_t depth = std::min(plan.slice, p.source_channels - c);
+          for (int64_t i = 0; i < depth; i += kFilterColumns)
+            transforms.filters(p, block, tap, c + i, slice.get() + i * whole, slice_point);
+          multiply(slice.get(), slice_point, tap * p.source_channels + c, depth);
+        }
+    }
     for (int64_t i = 0; i < count; ++i)
-      transform(p, WinogradTile(*p.gather, plan, p.first + first + i), products.get() + i * whole, product_point,
-                block * kBlock, width);
+      transforms.output(p, WinogradTile(*p.gather, plan, p.first + first + i), products.get() + i * whole, product_point,
+                        block * kBlock, width);
   }
 }
 
