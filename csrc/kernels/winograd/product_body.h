@@ -48,16 +48,20 @@ void run_product(const Product& p) {
     for (int v = 0; v < Vectors; ++v) store(p.output + (r * Vectors + v) * kLanes, sum[r][v]);
 }
 
-// result(c, o) += sum over rows of  source(row, c) gradient(row, o).
+// result(c, o) = sum over rows of  source(row, c) gradient(row, o), or added to it.
 struct RowProduct {
   const float *source, *gradient;
   int64_t source_stride, rows;
+  bool add;
   float* result;  // rows as long as the gradient's
 };
 
 template <int Rows, int Vectors>
 void run_row_product(const RowProduct& p) {
   Vec sum[Rows][Vectors] = {};
+  if (p.add)
+    for (int r = 0; r < Rows; ++r)
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = load(p.result + (r * Vectors + v) * kLanes);
   const float *x = p.source, *y = p.gradient;
   for (int64_t i = 0; i < p.rows; ++i, x += p.source_stride, y += Vectors * kLanes) {
     Vec g[Vectors];
@@ -73,10 +77,7 @@ void run_row_product(const RowProduct& p) {
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
-    for (int v = 0; v < Vectors; ++v) {
-      float* to = p.result + (r * Vectors + v) * kLanes;
-      store(to, load(to) + sum[r][v]);
-    }
+    for (int v = 0; v < Vectors; ++v) store(p.result + (r * Vectors + v) * kLanes, sum[r][v]);
 }
 
 // entry[vectors - 1][rows - 1], for as many rows as fit.

@@ -1,4 +1,4 @@
-// Rows of floats, a lane each.
+// Rows of floats, a lane each, and back.
 #pragma once
 
 #include <utility>
@@ -25,7 +25,7 @@ inline void transpose_round(Vec (&row)[kLanes]) {
   if constexpr (2 * Step < kLanes) transpose_round<2 * Step>(row);
 }
 
-// to[i * to_stride + row] = from[row * stride + i] for i < run; zero for rows beyond.
+// to[i * to_stride + row] = from[row * stride + i], for up to kLanes rows and i < run.
 inline void transpose_rows(const float* from, int64_t stride, int64_t rows, int64_t run, float* to, int64_t to_stride) {
   for (int64_t first = 0; first < run; first += kLanes) {
     Vec row[kLanes];
@@ -33,7 +33,7 @@ inline void transpose_rows(const float* from, int64_t stride, int64_t rows, int6
     for (int r = 0; r < kLanes; ++r) row[r] = r < rows ? load_first(from + r * stride + first, run - first) : Vec{};
     transpose_round<1>(row);
     const int64_t count = std::min<int64_t>(kLanes, run - first);
-    for (int64_t i = 0; i < count; ++i) store(to + (first + i) * to_stride, row[i]);
+    for (int64_t i = 0; i < count; ++i) store_first(to + (first + i) * to_stride, row[i], rows);
   }
 }
 

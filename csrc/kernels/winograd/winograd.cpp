@@ -74,4 +74,10 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t sourc
   source_point = (shared ? chunk : range) * source_row + 16;
 }
 
+int64_t WinogradPlan::segments(int64_t source_channels) const {
+  constexpr int64_t kTasks = 16, kTiles = 48;
+  const int64_t tasks = blocks * (depth / std::max<int64_t>(source_channels, 1)) * divided(source_channels, kWinogradStrip);
+  return std::clamp<int64_t>(kTasks / std::max<int64_t>(tasks, 1), 1, std::max<int64_t>(tiles / kTiles, 1));
+}
+
 }  // namespace convlayers

@@ -31,6 +31,8 @@ bool winograd_form(const Gather& g, WinogradForm& form);
 
 // Source channels whose weights are transformed together: whole cache lines, whichever axis of the filter is the dense one.
 constexpr int64_t kWinogradColumns = 16;
+// Source channels of a task of the gradient of the weights, at most.
+constexpr int64_t kWinogradStrip = 64;
 
 // How a problem is cut, by its sizes alone.
 struct WinogradPlan {
@@ -53,6 +55,8 @@ struct WinogradPlan {
   WinogradPlan(const Gather& g, const WinogradForm& form, int64_t source_channels, int64_t output_channels, int64_t lanes,
                int64_t block);
   int64_t filter_floats() const { return slice > 0 ? 0 : blocks * filter_block; }
+  // Parts of the tiles that the gradient of the weights sums by themselves: tasks enough for a few threads.
+  int64_t segments(int64_t source_channels) const;
   int64_t source_floats() const { return shared ? form.points() * source_point : 0; }
 };
 
@@ -69,9 +73,10 @@ struct WinogradProblem : DirectProblem {
   int64_t first, tiles;   // of the chunk
 };
 
-// The same computation and result as `direct_weight` for one group.
+// The same computation as `direct_weight` for one group; the result is a dense filter bank a segment, by these strides.
 struct WinogradWeightProblem : DirectWeightProblem {
   const WinogradPlan* plan;
+  FilterStrides strides;
   FilterSizes sizes;
 };
 

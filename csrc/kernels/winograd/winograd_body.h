@@ -6,6 +6,7 @@
 
 namespace {
 
+using convlayers::FilterStrides;
 using convlayers::WinogradForm;
 using convlayers::WinogradProblem;
 
@@ -13,33 +14,44 @@ using convlayers::WinogradProblem;
 
 constexpr int64_t kFilterColumns = convlayers::kWinogradColumns;
 
+// Where the taps along u and v lie in a filter, in the order in which the tiles read them, and in a copy of it, where taps
+// side by side (`dense`) keep their order.
+template <int RU, int RV>
+struct FilterTaps {
+  int64_t offset[RU * RV], place[RU * RV];
+  bool dense;
+  FilterTaps(const Gather& g, const WinogradForm& form, const FilterStrides& strides) {
+    const ClassView &u = g.region->axis[form.u], &v = g.region->axis[form.v];
+    const bool flip_u = u.shift[RU - 1] < u.shift[0], flip_v = v.shift[RV - 1] < v.shift[0];
+    int64_t last = 0;
+    for (int64_t i = 0; i < RU; ++i)
+      for (int64_t j = 0; j < RV; ++j) {
+        int64_t& at = offset[i * RV + j];
+        at = (flip_u ? RU - 1 - i : i) * strides.axis[form.u] + (flip_v ? RV - 1 - j : j) * strides.axis[form.v];
+        last = std::max(last, at);
+      }
+    dense = last == RU * RV - 1;
+    for (int64_t t = 0; t < RU * RV; ++t) place[t] = dense ? offset[t] : t;
+  }
+};
+
 // G w G' of a block of output channels, for a tap of the plain axis and some source channels from `first` on:
 // to[point * stride + column * width of the block + row].
 template <int MU, int RU, int MV, int RV>
 void transform_filters(const WinogradProblem& p, int64_t block, int64_t tap, int64_t first, float* to, int64_t stride) {
   constexpr int PU = MU + RU - 1, PV = MV + RV - 1, kTaps = RU * RV;
   const WinogradForm& form = p.plan->form;
-  const auto& axis = p.gather->region->axis;
-  const bool flip_u = RU > 1 && axis[form.u].shift[RU - 1] < axis[form.u].shift[0];
-  const bool flip_v = axis[form.v].shift[RV - 1] < axis[form.v].shift[0];
+  const FilterTaps<RU, RV> taps(*p.gather, form, p.strides);
+  const auto& [offset, place, dense] = taps;
   const int64_t some = std::min(kFilterColumns, p.sizes.columns - first);
   const int64_t count = std::min(kBlock, p.sizes.rows - block * kBlock), whole = rounded(count);
   const float* from =
       p.filter + block * kBlock * p.strides.row + first * p.strides.column + tap * p.strides.axis[form.plain];
-  // Where a tap lies in the filter, and its place in the copy: taps side by side keep their order.
-  int64_t offset[kTaps], place[kTaps], last = 0;
-  for (int64_t i = 0; i < RU; ++i)
-    for (int64_t j = 0; j < RV; ++j) {
-      int64_t& at = offset[i * RV + j];
-      at = (flip_u ? RU - 1 - i : i) * p.strides.axis[form.u] + (flip_v ? RV - 1 - j : j) * p.strides.axis[form.v];
-      last = std::max(last, at);
-    }
-  const bool dense = last == kTaps - 1;
-  for (int64_t t = 0; t < kTaps; ++t) place[t] = dense ? offset[t] : t;
   alignas(64) float filter[kFilterColumns * kTaps * kLanes];  // [column][tap][row]
   for (int64_t v = 0; v < count; v += kLanes) {
     const int64_t rows = std::min<int64_t>(kLanes, count - v);
     const float* at = from + v * p.strides.row;
+    if (rows < kLanes) std::memset(filter, 0, sizeof filter);
     if (p.strides.row == 1) {
       for (int64_t c = 0; c < some; ++c)
         for (int64_t t = 0; t < kTaps; ++t)
@@ -60,10 +72,10 @@ void transform_filters(const WinogradProblem& p, int64_t block, int64_t tap, int
       Vec half[PU][RV];
 #pragma GCC unroll 8
       for (int j = 0; j < RV; ++j) {
-        Vec taps[RU], u[PU];
+        Vec w[RU], u[PU];
 #pragma GCC unroll 8
-        for (int i = 0; i < RU; ++i) taps[i] = load(filter + (c * kTaps + place[i * RV + j]) * kLanes);
-        transform_taps(taps, u);
+        for (int i = 0; i < RU; ++i) w[i] = load(filter + (c * kTaps + place[i * RV + j]) * kLanes);
+        transform_taps(w, u);
 #pragma GCC unroll 8
         for (int i = 0; i < PU; ++i) half[i][j] = u[i];
       }

@@ -41,26 +41,45 @@ void transform_gradient(const WinogradWeightProblem& p, const WinogradTile& tile
   }
 }
 
-// A' S A of one source channel, for the output channels of a block: its taps of axes u and v, at to + place[tap].
+// A' S A of some source channels, for the output channels of a block: their taps along u and v, into the filter bank.
 template <int PU, int RU, int PV, int RV>
-void collect_taps(const float* sums, int64_t stride, int64_t whole, float* to, const int64_t* place) {
-  for (int64_t c = 0; c < whole; c += kLanes) {
-    Vec half[RU][PV];
+void collect_taps(const WinogradWeightProblem& p, const float* sums, int64_t stride, int64_t channels, int64_t width,
+                  float* weight) {
+  constexpr int kTaps = RU * RV;
+  const FilterTaps<RU, RV> taps(*p.gather, p.plan->form, p.strides);
+  const auto& [offset, place, dense] = taps;
+  const int64_t whole = rounded(width), run = dense ? p.strides.column == kTaps ? kFilterColumns * kTaps : kTaps : 1;
+  alignas(64) float filter[kFilterColumns * kTaps * kLanes];  // [channel][tap][output channel]
+  for (int64_t first = 0; first < channels; first += kFilterColumns) {
+    const int64_t some = std::min(kFilterColumns, channels - first);
+    for (int64_t v = 0; v < width; v += kLanes) {
+      for (int64_t c = 0; c < some; ++c) {
+        const float* from = sums + (first + c) * whole + v;
+        Vec half[RU][PV];
 #pragma GCC unroll 8
-    for (int j = 0; j < PV; ++j) {
-      Vec m[PU], y[RU];
+        for (int j = 0; j < PV; ++j) {
+          Vec m[PU], y[RU];
 #pragma GCC unroll 8
-      for (int i = 0; i < PU; ++i) m[i] = load(sums + (i * PV + j) * stride + c);
-      transform_products(m, y);
+          for (int i = 0; i < PU; ++i) m[i] = load(from + (i * PV + j) * stride);
+          transform_products(m, y);
 #pragma GCC unroll 8
-      for (int i = 0; i < RU; ++i) half[i][j] = y[i];
-    }
+          for (int i = 0; i < RU; ++i) half[i][j] = y[i];
+        }
 #pragma GCC unroll 8
-    for (int i = 0; i < RU; ++i) {
-      Vec y[RV];
-      transform_products(half[i], y);
+        for (int i = 0; i < RU; ++i) {
+          Vec y[RV];
+          transform_products(half[i], y);
 #pragma GCC unroll 8
-      for (int j = 0; j < RV; ++j) store(to + place[i * RV + j] + c, y[j]);
+          for (int j = 0; j < RV; ++j) store(filter + (c * kTaps + place[i * RV + j]) * kLanes, y[j]);
+        }
+      }
+      const int64_t rows = std::min<int64_t>(kLanes, width - v), all = some * kTaps;
+      for (int64_t at = 0; at < all; at += run) {
+        const int64_t end = std::min(at + run, all);
+        float* to = weight + v * p.strides.row + (first + at / kTaps) * p.strides.column + (dense ? 0 : offset[at % kTaps]);
+        for (int64_t l = at; l < end; l += kLanes)
+          transpose_rows(filter + l * kLanes, kLanes, std::min<int64_t>(kLanes, end - l), rows, to + (l - at), p.strides.row);
+      }
     }
   }
 }
@@ -68,7 +87,8 @@ void collect_taps(const float* sums, int64_t stride, int64_t whole, float* to, c
 struct WinogradWeightTransforms {
   void (*gradient)(const WinogradWeightProblem&, const WinogradTile&, int64_t channel, int64_t width, float* to,
                    int64_t stride);
-  void (*taps)(const float* sums, int64_t stride, int64_t whole, float* to, const int64_t* place);
+  void (*taps)(const WinogradWeightProblem&, const float* sums, int64_t stride, int64_t channels, int64_t width,
+               float* weight);
 };
 template <int MU, int RU, int MV, int RV>
 constexpr WinogradWeightTransforms kWinogradWeightTransforms = {
@@ -83,7 +103,7 @@ inline const WinogradWeightTransforms& winograd_weight_transforms(const Winograd
 
 // Tasks: segments of the tiles, each with sums of its own, by blocks of output channels, by taps of the plain axis and
 // strips of source channels. The sums of a task, its tiles and its gradients are to stay in the second-level cache.
-constexpr int64_t kWinogradStrip = 64;
+using convlayers::kWinogradStrip;
 inline int64_t winograd_strips(const WinogradWeightProblem& p) { return (p.source_channels + kWinogradStrip - 1) / kWinogradStrip; }
 int64_t winograd_weight_tasks(const WinogradWeightProblem& p) {
   return p.segments * p.plan->blocks * p.gather->region->axis[p.plan->form.plain].taps * winograd_strips(p);
@@ -95,9 +115,8 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
   const WinogradForm& form = plan.form;
   const auto transform = winograd_transforms(form).source;
   const auto& weight_transforms = winograd_weight_transforms(form);
-  const auto& axis = g.region->axis;
-  const int64_t points = form.points(), padded = rounded(p.output_channels);
-  const int64_t strips = winograd_strips(p), taps = axis[form.plain].taps;
+  const int64_t points = form.points();
+  const int64_t strips = winograd_strips(p), taps = g.region->axis[form.plain].taps;
   const int64_t strip = (p.source_channels + strips - 1) / strips, row = (rounded(strip) / kLanes | 1) * kLanes;
   constexpr int64_t kTiles = 48;
   const int64_t source_point = kTiles * row + kLanes, gradient_point = kTiles * plan.width + kLanes;
@@ -105,17 +124,6 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
   const Scratch<float> sources(points * source_point), gradients(points * gradient_point), sums(points * sum_point);
   const Zeros zeros(strip);
   const TileSources tile_sources{p.gather, p.source, p.outside, zeros.get()};
-
-  // Where the taps lie in the result.
-  const int64_t tap_stride[3] = {p.sizes.kernel[1] * p.sizes.kernel[2], p.sizes.kernel[2], 1};
-  const Scratch<int64_t> place(form.taps_u * form.taps_v);
-  const bool flip_u = form.taps_u > 1 && axis[form.u].shift[1] < axis[form.u].shift[0];
-  const bool flip_v = axis[form.v].shift[1] < axis[form.v].shift[0];
-  for (int64_t i = 0; i < form.taps_u; ++i)
-    for (int64_t j = 0; j < form.taps_v; ++j)
-      place.get()[i * form.taps_v + j] =
-          ((flip_u ? form.taps_u - 1 - i : i) * tap_stride[form.u] + (flip_v ? form.taps_v - 1 - j : j) * tap_stride[form.v]) *
-          p.source_channels * padded;
 
   for (int64_t task = begin; task < end; ++task) {
     int64_t rest = task;
@@ -126,8 +134,7 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
     const int64_t block = rest % plan.blocks, segment = rest / plan.blocks;
     const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
     const int64_t begin_tile = plan.tiles * segment / p.segments, end_tile = plan.tiles * (segment + 1) / p.segments;
-    const int64_t parts = (end_tile - begin_tile + kTiles - 1) / kTiles;
-    std::memset(sums.get(), 0, static_cast<size_t>(points * sum_point) * sizeof(float));
+    const int64_t parts = std::max<int64_t>(1, (end_tile - begin_tile + kTiles - 1) / kTiles);
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t first = begin_tile + (end_tile - begin_tile) * part / parts;
       const int64_t count = begin_tile + (end_tile - begin_tile) * (part + 1) / parts - first;
@@ -139,14 +146,13 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
       for (int64_t point = 0; point < points; ++point)
         for_rows(channels, whole / kLanes, [&](int64_t c, int64_t rows) {
           kProduct.row_product[whole / kLanes - 1][rows - 1]({sources.get() + point * source_point + c,
-                                                              gradients.get() + point * gradient_point, row, count,
+                                                              gradients.get() + point * gradient_point, row, count, part > 0,
                                                               sums.get() + point * sum_point + c * whole});
         });
     }
-    float* result = p.result + segment * p.sizes.taps() * p.source_channels * padded +
-                    (tap * tap_stride[form.plain] * p.source_channels + channel) * padded + block * kBlock;
-    for (int64_t c = 0; c < channels; ++c)
-      weight_transforms.taps(sums.get() + c * whole, sum_point, whole, result + c * padded, place.get());
+    float* weight = p.result + segment * p.sizes.groups * p.sizes.rows * p.sizes.columns * p.sizes.taps();
+    weight += block * kBlock * p.strides.row + channel * p.strides.column + tap * p.strides.axis[form.plain];
+    weight_transforms.taps(p, sums.get(), sum_point, channels, width, weight);
   }
 }
 
