@@ -92,38 +92,60 @@ void transform_filters(const WinogradProblem& p, int64_t block, int64_t tap, int
 
 // --- outputs -----------------------------------------------------------------------------------------------------------
 
-// A' m A of one tile, for the output channels of a block.
+// Where a tile's outputs lie, and how many there are along u and v.
+template <int MU, int MV>
+struct TileOutputs {
+  const float* at[MU][MV];
+  int64_t rows, columns;
+  TileOutputs(const Gather& g, const WinogradPlan& plan, int64_t index, const float* base) {
+    const WinogradTile tile(g, plan, index);
+    const ClassView &u = g.region->axis[plan.form.u], &v = g.region->axis[plan.form.v];
+    rows = std::min<int64_t>(MU, u.outputs - tile.u);
+    columns = std::min<int64_t>(MV, v.outputs - tile.v);
+    base += tile.n * g.output_batch + g.region->axis[plan.form.plain].output[tile.plain];
+    for (int64_t i = 0; i < MU; ++i)
+      for (int64_t j = 0; j < MV; ++j)
+        at[i][j] = base + u.output[tile.u + std::min(i, rows - 1)] + v.output[tile.v + std::min(j, columns - 1)];
+  }
+};
+
+// A' m A of each tile, for `width` output channels from `channel` on, of products from[point * stride + tile * row + c].
 template <int PU, int MU, int PV, int MV>
-void transform_output(const WinogradProblem& p, const WinogradTile& tile, const float* from, int64_t stride,
-                      int64_t channel, int64_t width) {
-  const Gather& g = *p.gather;
-  const WinogradForm& form = p.plan->form;
-  const ClassView &u = g.region->axis[form.u], &v = g.region->axis[form.v];
-  const int64_t rows = std::min<int64_t>(MU, u.outputs - tile.u), columns = std::min<int64_t>(MV, v.outputs - tile.v);
-  float* output = p.output + tile.n * g.output_batch + g.region->axis[form.plain].output[tile.plain] + channel;
+void transform_outputs(const WinogradProblem& p, int64_t first, int64_t count, const float* from, int64_t row, int64_t stride,
+                       int64_t channel, int64_t width) {
   const bool active = p.activation.code != ActivationCode::kIdentity;
-  for (int64_t c = 0; c < width; c += kLanes) {
-    const int64_t left = width - c;
-    const Vec bias = p.bias ? load_first(p.bias + channel + c, left) : Vec{};
-    Vec half[MU][PV];
+  TileOutputs<MU, MV> next(*p.gather, *p.plan, first, p.output + channel);
+  for (int64_t t = 0; t < count; ++t, from += row) {
+    const TileOutputs<MU, MV> output = next;
+    if (t + 1 < count) next = TileOutputs<MU, MV>(*p.gather, *p.plan, first + t + 1, p.output + channel);
+    for (int64_t c = 0; c < width; c += kLanes) {
+      const int64_t left = width - c;
+      const Vec bias = p.bias ? load_first(p.bias + channel + c, left) : Vec{};
+      Vec half[MU][PV];
 #pragma GCC unroll 8
-    for (int j = 0; j < PV; ++j) {
-      Vec m[PU], y[MU];
+      for (int j = 0; j < PV; ++j) {
+        Vec m[PU], y[MU];
 #pragma GCC unroll 8
-      for (int i = 0; i < PU; ++i) m[i] = load(from + (i * PV + j) * stride + c);
-      transform_products(m, y);
+        for (int i = 0; i < PU; ++i) m[i] = load(from + (i * PV + j) * stride + c);
+        transform_products(m, y);
 #pragma GCC unroll 8
-      for (int i = 0; i < MU; ++i) half[i][j] = y[i];
-    }
-    for (int64_t i = 0; i < rows; ++i) {
-      Vec y[MV];
-      transform_products(half[i], y);
+        for (int i = 0; i < MU; ++i) half[i][j] = y[i];
+      }
 #pragma GCC unroll 8
-      for (int j = 0; j < MV; ++j) y[j] += bias;
-      if (active)
-        for (int j = 0; j < MV; ++j) y[j] = activate(y[j], p.activation);
-      float* to = output + u.output[tile.u + i] + c;
-      for (int64_t j = 0; j < columns; ++j) store_first(to + v.output[tile.v + j], y[j], left);
+      for (int64_t i = 0; i < MU; ++i) {
+        if (i >= output.rows) break;
+        Vec y[MV];
+        transform_products(half[i], y);
+#pragma GCC unroll 8
+        for (int j = 0; j < MV; ++j) __builtin_prefetch(next.at[i][j] + c, 1);
+#pragma GCC unroll 8
+        for (int j = 0; j < MV; ++j) y[j] += bias;
+        if (active)
+          for (int j = 0; j < MV; ++j) y[j] = activate(y[j], p.activation);
+#pragma GCC unroll 8
+        for (int64_t j = 0; j < MV; ++j)
+          if (j < output.columns) store_first(const_cast<float*>(output.at[i][j]) + c, y[j], left);
+      }
     }
   }
 }
@@ -132,15 +154,14 @@ void transform_output(const WinogradProblem& p, const WinogradTile& tile, const 
 
 struct WinogradTransforms {
   void (*filters)(const WinogradProblem&, int64_t block, int64_t tap, int64_t first, float* to, int64_t stride);
-  void (*source)(const TileSources&, const WinogradPlan&, const WinogradTile&, int64_t tap, int64_t channel,
-                 int64_t channels, float* to, int64_t stride);
-  void (*output)(const WinogradProblem&, const WinogradTile&, const float* from, int64_t stride, int64_t channel,
-                 int64_t width);
+  void (*sources)(const TileRun&, int64_t tap, int64_t channel, int64_t channels, float* to, int64_t row, int64_t stride);
+  void (*outputs)(const WinogradProblem&, int64_t first, int64_t count, const float* from, int64_t row, int64_t stride,
+                  int64_t channel, int64_t width);
 };
 template <int MU, int RU, int MV, int RV>
 constexpr WinogradTransforms kWinogradTransforms = {
-    transform_filters<MU, RU, MV, RV>, transform_source<MU + RU - 1, MV + RV - 1>,
-    transform_output<MU + RU - 1, MU, MV + RV - 1, MV>};
+    transform_filters<MU, RU, MV, RV>, transform_tiles<MU + RU - 1, MV + RV - 1>,
+    transform_outputs<MU + RU - 1, MU, MV + RV - 1, MV>};
 inline const WinogradTransforms& winograd_transforms(const WinogradForm& form) {
   if (form.taps_u == 3) return kWinogradTransforms<4, 3, 4, 3>;
   if (form.taps_u == 5) return kWinogradTransforms<2, 5, 2, 5>;
@@ -175,25 +196,20 @@ void winograd_filters(const WinogradProblem& p, int64_t begin, int64_t end) {
 }
 
 // The transforms of `count` tiles from `first` on.
-inline void transform_tiles(const WinogradProblem& p, int64_t first, int64_t count, const float* zeros, float* to) {
-  const auto transform = winograd_transforms(p.plan->form).source;
-  const TileSources sources{p.gather, p.source, p.outside, zeros};
-  const int64_t taps = p.gather->region->axis[p.plan->form.plain].taps;
-  for (int64_t i = 0; i < count; ++i) {
-    const WinogradTile tile(*p.gather, *p.plan, first + i);
-    for (int64_t t = 0; t < taps; ++t)
-      transform(sources, *p.plan, tile, t, 0, p.source_channels, to + i * p.plan->source_row + t * p.source_channels,
-                p.plan->source_point);
-  }
+inline void transform_range(const WinogradProblem& p, int64_t first, int64_t count, const float* zeros, float* to) {
+  const TileRun run{p.gather, p.plan, first, count, p.source, p.outside, zeros};
+  for (int64_t tap = 0; tap < plain_taps(p); ++tap)
+    winograd_transforms(p.plan->form).sources(run, tap, 0, p.source_channels, to + tap * p.source_channels,
+                                              p.plan->source_row, p.plan->source_point);
 }
 
 // Tasks: a few tiles of the chunk.
-constexpr int64_t kSourceTiles = 4;
+constexpr int64_t kSourceTiles = 8;
 int64_t winograd_source_tasks(const WinogradProblem& p) { return (p.tiles + kSourceTiles - 1) / kSourceTiles; }
 void winograd_sources(const WinogradProblem& p, int64_t begin, int64_t end) {
   const Zeros zeros(p.source_channels);
   const int64_t first = begin * kSourceTiles, last = std::min(p.tiles, end * kSourceTiles);
-  transform_tiles(p, p.first + first, last - first, zeros.get(), p.sources + first * p.plan->source_row);
+  transform_range(p, p.first + first, last - first, zeros.get(), p.sources + first * p.plan->source_row);
 }
 
 // Tasks: ranges of the chunk's tiles by blocks of output channels. A thread that runs the blocks of one range in turn
@@ -214,7 +230,7 @@ void winograd(const WinogradProblem& p, int64_t begin, int64_t end) {
     const int64_t block = plan.shared ? task / ranges : task % plan.blocks;
     const int64_t range = plan.shared ? task % ranges : task / plan.blocks;
     const int64_t first = p.tiles * range / ranges, count = p.tiles * (range + 1) / ranges - first;
-    if (!plan.shared && range != transformed) transform_tiles(p, p.first + first, count, zeros.get(), own.get());
+    if (!plan.shared && range != transformed) transform_range(p, p.first + first, count, zeros.get(), own.get());
     transformed = range;
     const float* sources = plan.shared ? p.sources + first * plan.source_row : own.get();
     const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
@@ -238,9 +254,7 @@ void winograd(const WinogradProblem& p, int64_t begin, int64_t end) {
           multiply(slice.get(), slice_point, tap * p.source_channels + c, depth);
         }
     }
-    for (int64_t i = 0; i < count; ++i)
-      transforms.output(p, WinogradTile(*p.gather, plan, p.first + first + i), products.get() + i * whole, product_point,
-                        block * kBlock, width);
+    transforms.outputs(p, p.first + first, count, products.get(), whole, product_point, block * kBlock, width);
   }
 }
 

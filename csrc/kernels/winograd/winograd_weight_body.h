@@ -7,36 +7,41 @@ namespace {
 
 using convlayers::WinogradWeightProblem;
 
-// G g G' of one tile of the gradient, for the output channels of a block: to[point * stride + o].
+// G g G' of each tile of the gradient, for `width` output channels from `channel` on: to[point * stride + tile * row + o].
 template <int PU, int MU, int PV, int MV>
-void transform_gradient(const WinogradWeightProblem& p, const WinogradTile& tile, int64_t channel, int64_t width, float* to,
-                        int64_t stride) {
-  const Gather& g = *p.gather;
-  const WinogradForm& form = p.plan->form;
-  const ClassView &u = g.region->axis[form.u], &v = g.region->axis[form.v];
-  const int64_t rows = std::min<int64_t>(MU, u.outputs - tile.u), columns = std::min<int64_t>(MV, v.outputs - tile.v);
-  const float* gradient = p.gradient + tile.n * g.output_batch + g.region->axis[form.plain].output[tile.plain] + channel;
-  for (int64_t c = 0; c < width; c += kLanes) {
-    Vec half[PU][MV];
+void transform_gradients(const WinogradWeightProblem& p, int64_t first, int64_t count, int64_t channel, int64_t width,
+                         float* to, int64_t row, int64_t stride) {
+  TileOutputs<MU, MV> next(*p.gather, *p.plan, first, p.gradient + channel);
+  for (int64_t t = 0; t < count; ++t, to += row) {
+    const TileOutputs<MU, MV> gradient = next;
+    if (t + 1 < count) next = TileOutputs<MU, MV>(*p.gather, *p.plan, first + t + 1, p.gradient + channel);
+    const bool complete = gradient.rows == MU && gradient.columns == MV;
+    for (int64_t c = 0; c < width; c += kLanes) {
+      const int64_t left = width - c;
+      Vec half[PU][MV];
 #pragma GCC unroll 8
-    for (int64_t j = 0; j < MV; ++j) {
-      Vec x[MU] = {}, w[PU];
-      if (j < columns) {
-        const float* at = gradient + v.output[tile.v + j] + c;
+      for (int j = 0; j < MV; ++j) {
+        Vec x[MU], w[PU];
+        if (complete && left >= kLanes) {
 #pragma GCC unroll 8
-        for (int64_t i = 0; i < MU; ++i)
-          if (i < rows) x[i] = load_first(at + u.output[tile.u + i], width - c);
+          for (int i = 0; i < MU; ++i) x[i] = load(gradient.at[i][j] + c);
+        } else {
+          for (int i = 0; i < MU; ++i)
+            x[i] = i < gradient.rows && j < gradient.columns ? load_first(gradient.at[i][j] + c, left) : Vec{};
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < MU; ++i) __builtin_prefetch(next.at[i][j] + c);
+        transform_taps(x, w);
+#pragma GCC unroll 8
+        for (int i = 0; i < PU; ++i) half[i][j] = w[i];
       }
-      transform_taps(x, w);
 #pragma GCC unroll 8
-      for (int i = 0; i < PU; ++i) half[i][j] = w[i];
-    }
+      for (int i = 0; i < PU; ++i) {
+        Vec w[PV];
+        transform_taps(half[i], w);
 #pragma GCC unroll 8
-    for (int i = 0; i < PU; ++i) {
-      Vec w[PV];
-      transform_taps(half[i], w);
-#pragma GCC unroll 8
-      for (int j = 0; j < PV; ++j) store(to + (i * PV + j) * stride + c, w[j]);
+        for (int j = 0; j < PV; ++j) store(to + (i * PV + j) * stride + c, w[j]);
+      }
     }
   }
 }
@@ -85,14 +90,14 @@ void collect_taps(const WinogradWeightProblem& p, const float* sums, int64_t str
 }
 
 struct WinogradWeightTransforms {
-  void (*gradient)(const WinogradWeightProblem&, const WinogradTile&, int64_t channel, int64_t width, float* to,
-                   int64_t stride);
+  void (*gradients)(const WinogradWeightProblem&, int64_t first, int64_t count, int64_t channel, int64_t width, float* to,
+                    int64_t row, int64_t stride);
   void (*taps)(const WinogradWeightProblem&, const float* sums, int64_t stride, int64_t channels, int64_t width,
                float* weight);
 };
 template <int MU, int RU, int MV, int RV>
 constexpr WinogradWeightTransforms kWinogradWeightTransforms = {
-    transform_gradient<MU + RU - 1, MU, MV + RV - 1, MV>, collect_taps<MU + RU - 1, RU, MV + RV - 1, RV>};
+    transform_gradients<MU + RU - 1, MU, MV + RV - 1, MV>, collect_taps<MU + RU - 1, RU, MV + RV - 1, RV>};
 inline const WinogradWeightTransforms& winograd_weight_transforms(const WinogradForm& form) {
   if (form.taps_u == 3) return kWinogradWeightTransforms<4, 3, 4, 3>;
   if (form.taps_u == 5) return kWinogradWeightTransforms<2, 5, 2, 5>;
@@ -113,7 +118,7 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
   const Gather& g = *p.gather;
   const WinogradPlan& plan = *p.plan;
   const WinogradForm& form = plan.form;
-  const auto transform = winograd_transforms(form).source;
+  const auto transform = winograd_transforms(form).sources;
   const auto& weight_transforms = winograd_weight_transforms(form);
   const int64_t points = form.points();
   const int64_t strips = winograd_strips(p), taps = g.region->axis[form.plain].taps;
@@ -123,7 +128,6 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
   const int64_t sum_point = strip * plan.width + kLanes;
   const Scratch<float> sources(points * source_point), gradients(points * gradient_point), sums(points * sum_point);
   const Zeros zeros(strip);
-  const TileSources tile_sources{p.gather, p.source, p.outside, zeros.get()};
 
   for (int64_t task = begin; task < end; ++task) {
     int64_t rest = task;
@@ -138,10 +142,10 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t first = begin_tile + (end_tile - begin_tile) * part / parts;
       const int64_t count = begin_tile + (end_tile - begin_tile) * (part + 1) / parts - first;
-      for (int64_t i = 0; i < count; ++i) {
-        const WinogradTile tile(g, plan, first + i);
-        transform(tile_sources, plan, tile, tap, channel, channels, sources.get() + i * row, source_point);
-        weight_transforms.gradient(p, tile, block * kBlock, width, gradients.get() + i * whole, gradient_point);
+      if (count > 0) {
+        transform({p.gather, p.plan, first, count, p.source, p.outside, zeros.get()}, tap, channel, channels, sources.get(),
+                  row, source_point);
+        weight_transforms.gradients(p, first, count, block * kBlock, width, gradients.get(), whole, gradient_point);
       }
       for (int64_t point = 0; point < points; ++point)
         for_rows(channels, whole / kLanes, [&](int64_t c, int64_t rows) {
