@@ -1,5 +1,6 @@
 """Winograd's algorithm: within its bound of float64 in all three directions, for every border; chosen where it pays."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -23,39 +24,52 @@ def results(
 
 
 SHAPES = [
-    # batch, in, out, size
-    (2, 16, 64, (8, 8)),
-    (3, 17, 70, (9, 13)),
-    (2, 5, 3, (7, 5)),
-    (1, 8, 8, (3, 3)),
-    (4, 130, 200, (7, 7)),
-    (1, 512, 512, (7, 7)),
-    (2, 18, 40, (5, 9, 9)),
-    (1, 8, 16, (7, 8, 8)),
-    (0, 8, 8, (8, 8)),
+    # batch, in, out, size, kernel
+    (2, 16, 64, (8, 8), (3, 3)),
+    (3, 17, 70, (9, 13), (3, 3)),
+    (2, 5, 3, (7, 5), (3, 3)),
+    (1, 8, 8, (3, 3), (3, 3)),
+    (4, 130, 200, (7, 7), (3, 3)),
+    (1, 512, 512, (7, 7), (3, 3)),
+    (2, 18, 40, (5, 9, 9), (3, 3, 3)),
+    (1, 8, 16, (7, 8, 8), (3, 3, 3)),
+    (0, 8, 8, (8, 8), (3, 3)),
+    (2, 17, 70, (9, 8), (5, 5)),
+    (2, 300, 80, (14, 14), (5, 5)),
+    (3, 17, 40, (37,), (3,)),
+    (3, 17, 40, (37,), (5,)),
+    (1, 400, 130, (33,), (5,)),
+    (3, 17, 40, (37,), (7,)),
+    (2, 9, 40, (6, 17), (1, 3)),
+    (2, 9, 40, (17, 6), (3, 1)),
+    (1, 384, 128, (17, 6), (7, 1)),
+    (2, 9, 40, (6, 17), (4, 7)),
+    (2, 9, 40, (9, 5, 4), (5, 1, 1)),
+    (2, 9, 40, (9, 8, 7), (3, 2, 3)),
 ]
 BORDERS = [
-    {"padding": 1},
+    {"padding": "same"},
     {"padding": 0},
-    {"padding": 2, "padding_mode": "circular"},
-    {"padding": 1, "padding_mode": "reflect"},
+    {"padding": "full"},
+    {"padding": "same", "padding_mode": "circular"},
+    {"padding": "same", "padding_mode": "reflect"},
     {"padding": "same", "padding_mode": "replicate"},
-    {"padding": 1, "padding_mode": "constant", "padding_value": 2.5},
+    {"padding": "same", "padding_mode": "constant", "padding_value": 2.5},
 ]
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_all_directions_agree_with_float64(
-    shape: tuple[int, int, int, tuple[int, ...]], channels_last: bool, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, int, int, tuple[int, ...], tuple[int, ...]], channels_last: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch, inputs, outputs, size = shape
+    batch, inputs, outputs, size, kernel = shape
     torch.manual_seed(0)
-    function = F.conv2d if len(size) == 2 else F.conv3d
+    function = (F.conv1d, F.conv2d, F.conv3d)[len(size) - 1]
     x = torch.randn(batch, inputs, *size)
+    weight = torch.randn(outputs, inputs, *kernel) * (inputs * math.prod(kernel)) ** -0.5
     if channels_last:
-        x = x.contiguous(memory_format=torch.channels_last if len(size) == 2 else torch.channels_last_3d)
-    weight = torch.randn(outputs, inputs, *[3] * len(size)) * (9 * inputs) ** -0.5
+        x, weight = (t.movedim(1, -1).contiguous().movedim(-1, 1) for t in (x, weight))
     bias = torch.randn(outputs)
     for border in BORDERS:
         monkeypatch.setenv("CONVLAYERS_KERNEL", "winograd")
@@ -128,9 +142,12 @@ def test_the_same_bits_for_any_number_of_threads(threads: int) -> None:
         (convlayers.Conv2d(64, 64, 3, padding=1), (1, 64), "direct"),
         (convlayers.Conv2d(64, 64, 3, stride=2), (56, 56), "direct"),
         (convlayers.Conv2d(64, 64, 3, dilation=2), (56, 56), "direct"),
-        (convlayers.Conv2d(64, 64, 5), (56, 56), "direct"),
+        (convlayers.Conv2d(64, 64, 5), (56, 56), "winograd"),
+        (convlayers.Conv2d(64, 64, (1, 7)), (17, 17), "winograd"),
+        (convlayers.Conv2d(64, 64, (7, 7)), (56, 56), "winograd"),
+        (convlayers.Conv2d(64, 64, (3, 2), stride=(1, 2)), (56, 56), "winograd"),
         (convlayers.Conv2d(64, 64, 3, groups=2), (56, 56), "direct"),
-        (convlayers.Conv1d(64, 64, 3), (56,), "direct"),
+        (convlayers.Conv1d(64, 64, 3), (56,), "winograd"),
     ],
     ids=str,
 )

@@ -25,8 +25,10 @@ struct Kernels {
   Kernel<DirectWeightProblem> direct_weight;
   Kernel<DepthwiseProblem> depthwise;
   Kernel<DepthwiseWeightProblem> depthwise_weight;
+  Kernel<WinogradProblem> winograd_filters;
+  Kernel<WinogradProblem> winograd_sources;
   Kernel<WinogradProblem> winograd;
-  Kernel<DirectWeightProblem> winograd_weight;
+  Kernel<WinogradWeightProblem> winograd_weight;
   Kernel<PoolProblem> max_pool;
   Kernel<PoolProblem> avg_pool;
   Kernel<PoolProblem> avg_pool_adjoint;

@@ -162,7 +162,7 @@ void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, con
     p.activation = activation;
     return run(k.depthwise, p);
   }
-  WinogradProblem p{};
+  DirectProblem p{};
   p.gather = &plan.view();
   p.source = source.data();
   p.output = result.data();
@@ -172,17 +172,22 @@ void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, con
   p.output_channels = sizes.rows;
   p.bias = bias_data;
   p.activation = activation;
-  p.filter = static_cast<const float*>(weight.const_data_ptr());
-  p.strides = c.strides(weight, adjoint);
-  p.sizes = sizes;
+  const auto* filter = static_cast<const float*>(weight.const_data_ptr());
   // The gradient of a folding border has not Winograd's form: direct.
-  if (c.winograd && winograd_fits(plan.view())) return run(k.winograd, p);
+  if (WinogradForm form; c.winograd && winograd_form(plan.view(), form)) {
+    const WinogradPlan cut(plan.view(), form, sizes.columns, sizes.rows, k.lanes, k.block);
+    const Tensor filters = workspace(weight, cut.filter_floats()), sources = workspace(weight, cut.source_floats());
+    return run_winograd(k, WinogradProblem{p, &cut, filter, c.strides(weight, adjoint), sizes,
+                                           static_cast<float*>(filters.data_ptr()),
+                                           static_cast<float*>(sources.data_ptr()), 0, 0},
+                        [](const auto& kernel, const auto& problem) { run(kernel, problem); });
+  }
   const int64_t width = (sizes.rows + k.lanes - 1) / k.lanes * k.lanes;
   const Tensor packed = workspace(weight, sizes.groups * width * sizes.columns * sizes.taps());
-  const Pack job{p.filter, p.strides, sizes, k.lanes, k.block, static_cast<float*>(packed.data_ptr())};
+  const Pack job{filter, c.strides(weight, adjoint), sizes, k.lanes, k.block, static_cast<float*>(packed.data_ptr())};
   parallel(pack_parts(job), [&](int64_t i) { pack(job, i); });
   p.weight = job.packed;
-  run<DirectProblem>(k.direct, p);
+  run(k.direct, p);
 }
 
 // In how many parts the pixels are summed: with the blocks of channels enough for a few threads, each long enough to be
@@ -192,6 +197,26 @@ int64_t segment_count(const Gather& g, int64_t floats, int64_t blocks) {
   for (int64_t i = 0; i < g.regions; ++i) pixels += g.region[i].pixels;
   constexpr int64_t kTasks = 16, kPixels = 768, kFloats = int64_t{4} << 20;
   return std::max<int64_t>(1, std::min({kTasks / blocks, pixels / kPixels, kFloats / std::max<int64_t>(floats, 1)}));
+}
+
+// The segments' filter banks are added in their order; the first is the weight itself.
+void winograd_weight_grad(WinogradWeightProblem p, const Tensor& weight) {
+  const Kernels& k = kernels();
+  const WinogradPlan& cut = *p.plan;
+  const int64_t floats = weight.numel();
+  p.segments = cut.segments(p.source_channels);
+  const Tensor banks = p.segments > 1 ? workspace(weight, p.segments * floats) : weight;
+  p.result = static_cast<float*>(banks.data_ptr());
+  run(k.winograd_weight, p);
+  if (p.segments == 1) return;
+  auto* sums = static_cast<float*>(weight.data_ptr());
+  constexpr int64_t kPart = 4096;
+  parallel((floats + kPart - 1) / kPart, [&](int64_t part) {
+    const int64_t first = part * kPart, last = std::min(first + kPart, floats);
+    std::copy(p.result + first, p.result + last, sums + first);
+    for (int64_t s = 1; s < p.segments; ++s)
+      for (int64_t i = first; i < last; ++i) sums[i] += p.result[s * floats + i];
+  });
 }
 
 }  // namespace
@@ -267,37 +292,39 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
   }
   const int64_t width = (sizes.rows + k.lanes - 1) / k.lanes * k.lanes;
   const int64_t floats = sizes.groups * sizes.taps() * sizes.columns * width;
-  const bool winograd = call.winograd && winograd_fits(plan.view());
-  int64_t segments = segment_count(plan.view(), floats, call.depthwise ? 1 : groups * ((width + k.block - 1) / k.block));
-  // Each of Winograd's segments ends with a transform of all weights: no more than a few threads need.
-  if (winograd) segments = std::min(segments, std::max<int64_t>(1, 8 * k.block / width));
-  const Tensor sums = workspace(input, segments * floats);
-  auto* result = static_cast<float*>(sums.data_ptr());
-  if (call.depthwise) {
-    DepthwiseWeightProblem p{};
-    p.gather = &plan.view();
-    p.source = source.data();
-    p.gradient = gradient.data();
-    outside.copy_to(p.outside);
-    p.channels = call.out_channels;
-    p.from = map.empty() ? nullptr : map.data();
-    p.segments = segments;
-    p.result = result;
-    run(k.depthwise_weight, p);
-  } else {
-    DirectWeightProblem p{};
-    p.gather = &plan.view();
-    p.source = source.data();
-    p.gradient = gradient.data();
-    outside.copy_to(p.outside);
-    p.groups = groups;
-    p.source_channels = sizes.columns;
-    p.output_channels = sizes.rows;
-    p.segments = segments;
-    p.result = result;
-    run(winograd ? k.winograd_weight : k.direct_weight, p);
+  DirectWeightProblem p{};
+  p.gather = &plan.view();
+  p.source = source.data();
+  p.gradient = gradient.data();
+  outside.copy_to(p.outside);
+  p.groups = groups;
+  p.source_channels = sizes.columns;
+  p.output_channels = sizes.rows;
+  if (WinogradForm form; call.winograd && winograd_form(plan.view(), form)) {
+    const WinogradPlan cut(plan.view(), form, sizes.columns, sizes.rows, k.lanes, k.block);
+    winograd_weight_grad({p, &cut, strides, sizes}, weight);
+    return weight;
   }
-  const Unpack job{result, segments, k.lanes, sizes, strides, static_cast<float*>(weight.data_ptr())};
+  const int64_t segments =
+      segment_count(plan.view(), floats, call.depthwise ? 1 : groups * ((width + k.block - 1) / k.block));
+  const Tensor sums = workspace(input, segments * floats);
+  p.segments = segments;
+  p.result = static_cast<float*>(sums.data_ptr());
+  if (call.depthwise) {
+    DepthwiseWeightProblem d{};
+    d.gather = p.gather;
+    d.source = p.source;
+    d.gradient = p.gradient;
+    outside.copy_to(d.outside);
+    d.channels = call.out_channels;
+    d.from = map.empty() ? nullptr : map.data();
+    d.segments = segments;
+    d.result = p.result;
+    run(k.depthwise_weight, d);
+  } else {
+    run(k.direct_weight, p);
+  }
+  const Unpack job{p.result, segments, k.lanes, sizes, strides, static_cast<float*>(weight.data_ptr())};
   parallel(unpack_parts(job), [&](int64_t i) { unpack(job, i); });
   return weight;
 }

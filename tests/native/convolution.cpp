@@ -45,15 +45,18 @@ Problem random_problem() {
   p.constant = static_cast<float>(pick(-2, 2));
   const int64_t rank = pick(1, 3);
   const bool tiles = rank > 1 && one_in(4);  // of the form that Winograd's algorithm takes
-  if (tiles) p.groups = 1;
+  const bool lines = !tiles && one_in(4);
+  const int64_t tile = one_in(2) ? 3 : 5, line = 3 + 2 * pick(0, 2), along = pick(3 - rank, 2);
+  if (tiles || lines) p.groups = 1;
   for (int64_t a = 0; a < 3; ++a) {
     AxisGeometry& g = p.axis[a];
     g = {1, 1, 1, 1, 1, 0, Border::kConstant};
     if (a < 3 - rank) continue;
     do {
       g = {pick(1, 9), 0, pick(1, 4), pick(1, 3), pick(1, 3), pick(-1, 4), static_cast<Border>(pick(0, 3))};
-      if (tiles && a > 0) g.kernel = 3, g.stride = g.dilation = 1;
-      if (!tiles && a == 2 && one_in(4)) g.kernel = one_in(2) ? 5 : 7, g.input = pick(1, 24);
+      if (tiles && a > 0) g.kernel = tile, g.stride = g.dilation = 1;
+      if (lines) g.kernel = a == along ? line : one_in(3) ? pick(1, 3) : 1, g.stride = g.dilation = 1;
+      if (!tiles && !lines && a == 2 && one_in(4)) g.kernel = one_in(2) ? 5 : 7, g.input = pick(1, 24);
       const int64_t reach = (g.kernel - 1) * g.dilation, high = pick(-1, 4);
       const int64_t span = g.input + g.low + high - reach - 1;
       g.output = p.transposed ? (g.input - 1) * g.stride - g.low - high + reach + 1
@@ -180,11 +183,15 @@ void check(const Kernels& k, const Problem& p) {
     d.activation = back ? none : relu;
     run(k.direct, d);
     check_sums(back ? "direct input gradient" : "direct", k, p, back ? gx : y, result);
-    if (p.groups > 1 || !winograd_fits(*d.gather)) continue;
+    WinogradForm form;
+    if (p.groups > 1 || !winograd_form(*d.gather, form)) continue;
     result = poisoned(static_cast<int64_t>(result.size()));
     d.weight = nullptr;
     d.output = result.data();
-    run(k.winograd, WinogradProblem{d, weight.data(), strides, sizes});
+    const WinogradPlan plan(*d.gather, form, sizes.columns, sizes.rows, k.lanes, k.block);
+    auto filters = poisoned(plan.filter_floats()), sources = poisoned(plan.source_floats());
+    run_winograd(k, WinogradProblem{d, &plan, weight.data(), strides, sizes, filters.data(), sources.data(), 0, 0},
+                 [](const auto& kernel, const auto& problem) { run(kernel, problem); });
     check_near(back ? "winograd input gradient" : "winograd", k, p, back ? gx : y, result);
   }
   const int64_t width = (p.out + k.lanes - 1) / k.lanes * k.lanes, segments = pick(1, 3);
@@ -196,11 +203,13 @@ void check(const Kernels& k, const Problem& p) {
                    {p.out * p.in * taps, p.in * taps, taps, {kernel[1] * kernel[2], kernel[2], 1}}, gradient.data()};
   for (int64_t i = 0; i < unpack_parts(job); ++i) unpack(job, i);
   check_sums("direct weight gradient", k, p, gw, gradient);
-  if (p.groups == 1 && winograd_fits(forward.view())) {
-    std::fill(sums.begin(), sums.end(), kPoison);
-    std::fill(gradient.begin(), gradient.end(), kPoison);
-    run(k.winograd_weight, d);
-    for (int64_t i = 0; i < unpack_parts(job); ++i) unpack(job, i);
+  if (WinogradForm form; p.groups == 1 && winograd_form(forward.view(), form)) {
+    const WinogradPlan plan(forward.view(), form, p.in, p.out, k.lanes, k.block);
+    auto banks = poisoned(segments * static_cast<int64_t>(gw.size()));
+    d.result = banks.data();
+    run(k.winograd_weight, WinogradWeightProblem{d, &plan, job.strides, job.sizes});
+    gradient.assign(gw.size(), 0.f);
+    for (size_t i = 0; i < banks.size(); ++i) gradient[i % gw.size()] += banks[i];
     check_near("winograd weight gradient", k, p, gw, gradient);
   }
   if (p.in != 1) return;

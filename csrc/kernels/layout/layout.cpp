@@ -88,31 +88,64 @@ void pack(const Pack& p, int64_t index) {
   }
 }
 
-int64_t unpack_parts(const Unpack& u) { return u.sizes.groups * u.sizes.taps() * parts(u.sizes.columns, kColumns); }
+// A strip: some columns and so many taps of each that they stay in the first-level cache for a few rows.
+namespace {
+struct Strip {
+  static constexpr int64_t kStrip = 16 * 27;
+  int64_t columns, taps, column_parts, tap_parts;
+  explicit Strip(const FilterSizes& s) {
+    taps = std::min(s.taps(), kStrip);
+    tap_parts = parts(s.taps(), taps);
+    columns = std::clamp<int64_t>(kStrip / taps, 1, kColumns);
+    column_parts = parts(s.columns, columns);
+  }
+};
+}  // namespace
+
+int64_t unpack_parts(const Unpack& u) {
+  const Strip strip(u.sizes);
+  return u.sizes.groups * strip.column_parts * strip.tap_parts;
+}
 
 void unpack(const Unpack& u, int64_t index) {
-  const int64_t strips = parts(u.sizes.columns, kColumns), place = index / strips, first = index % strips * kColumns;
-  const int64_t group = place / u.sizes.taps(), tap = place % u.sizes.taps();
-  const int64_t width = parts(u.sizes.rows, u.lanes) * u.lanes, columns = std::min(kColumns, u.sizes.columns - first);
-  const int64_t segment = u.sizes.groups * u.sizes.taps() * u.sizes.columns * width;
-  float* weight = u.weight + group * u.strides.group + tap_offset(u.sizes, u.strides, tap) + first * u.strides.column;
-  constexpr int64_t kSome = 64;
-  float sums[kColumns][kSome];
+  const Strip strip(u.sizes);
+  const int64_t group = index / (strip.column_parts * strip.tap_parts);
+  const int64_t first = index / strip.tap_parts % strip.column_parts * strip.columns;
+  const int64_t first_tap = index % strip.tap_parts * strip.taps;
+  const int64_t all_taps = u.sizes.taps(), taps = std::min(strip.taps, all_taps - first_tap);
+  const int64_t columns = std::min(strip.columns, u.sizes.columns - first);
+  const int64_t width = parts(u.sizes.rows, u.lanes) * u.lanes;
+  const int64_t segment = u.sizes.groups * all_taps * u.sizes.columns * width;
+  float* weight = u.weight + group * u.strides.group + first * u.strides.column;
+  // Entries of a row that lie side by side: the taps of all columns, those of one column, the columns of one tap.
+  const bool dense = taps == all_taps && tap_offset(u.sizes, u.strides, taps - 1) == taps - 1;
+  const int64_t run = !dense ? 1 : u.strides.column == taps ? columns * taps : taps;
+  constexpr int64_t kSome = 16;
+  float sums[Strip::kStrip * kSome];  // [column][tap][row]
   for (int64_t row = 0; row < u.sizes.rows; row += kSome) {
     const int64_t count = std::min(kSome, u.sizes.rows - row);
-    for (int64_t c = 0; c < columns; ++c) {
-      const float* from = u.segments + (place * u.sizes.columns + first + c) * width + row;
-      std::copy(from, from + count, sums[c]);
-      for (int64_t s = 1; s < u.count; ++s)
-        for (int64_t r = 0; r < count; ++r) sums[c][r] += from[s * segment + r];
+    for (int64_t t = 0; t < taps; ++t)
+      for (int64_t c = 0; c < columns; ++c) {
+        const float* from = u.segments + ((group * all_taps + first_tap + t) * u.sizes.columns + first + c) * width + row;
+        float* sum = sums + (c * taps + t) * kSome;
+        std::copy(from, from + count, sum);
+        for (int64_t s = 1; s < u.count; ++s)
+          for (int64_t r = 0; r < count; ++r) sum[r] += from[s * segment + r];
+      }
+    for (int64_t l = 0; l < columns * taps; l += run) {
+      const int64_t c = l / taps, t = l % taps;
+      const float* from = sums + l * kSome;
+      float* to = weight + c * u.strides.column + tap_offset(u.sizes, u.strides, first_tap + t) + row * u.strides.row;
+      int64_t r = 0;
+      for (; r + 4 <= count; r += 4) {
+        int64_t i = 0;
+        for (; i + 4 <= run; i += 4) transpose_four(from + i * kSome + r, kSome, to + r * u.strides.row + i, u.strides.row);
+        for (; i < run; ++i)
+          for (int64_t k = r; k < r + 4; ++k) to[k * u.strides.row + i] = from[i * kSome + k];
+      }
+      for (; r < count; ++r)
+        for (int64_t i = 0; i < run; ++i) to[r * u.strides.row + i] = from[i * kSome + r];
     }
-    int64_t r = 0;
-    if (u.strides.column == 1 && columns == kColumns)
-      for (; r + 4 <= count; r += 4)
-        for (int64_t c = 0; c < kColumns; c += 4)
-          transpose_four(&sums[c][r], kSome, weight + (row + r) * u.strides.row + c, u.strides.row);
-    for (; r < count; ++r)
-      for (int64_t c = 0; c < columns; ++c) weight[(row + r) * u.strides.row + c * u.strides.column] = sums[c][r];
   }
 }
 

@@ -36,7 +36,7 @@ struct Pack {
 int64_t pack_parts(const Pack& p);
 void pack(const Pack& p, int64_t index);
 
-// Sums the segments of a gradient, in their order, into a filter bank; one part a group, tap and some columns.
+// Sums the segments of a gradient, in their order, into a filter bank; one part a group, some columns and some taps.
 struct Unpack {
   const float* segments;  // [segment][group][tap][column][row, rounded up to `lanes`]
   int64_t count, lanes;

@@ -1,13 +1,15 @@
-// Winograd's minimal filtering F(4x4, 3x3) for dense 3x3 convolutions of stride 1 and dilation 1, forward and for the
-// gradient of the input; in 3-D over the last two axes, summed over the taps of the first. A quarter of the
-// multiplications of the definition (Lavin, Gray 2016, arXiv 1509.09308).
+// Winograd's minimal filtering for dense convolutions whose filters run step by step along one or two axes (3x3 and 5x5, 3, 5
+// and 7 taps in a line) with any taps of a third axis: forward, the gradient of the input, the gradient of the weights.
 //
-// A tile of 4x4 outputs depends on 6x6 sources. With x the sources, w the filter and o the product of elements,
+// Along one axis, F(m, r) computes m outputs of a filter of r taps from n = m + r - 1 sources by n products instead of m r
+// (Winograd 1980; for convolutions Lavin, Gray 2016, arXiv 1509.09308). With x the sources, w the filter and o the
+// product of elements, along two axes
 //
 //     y = A' [ (G w G') o (B' x B) ] A,
 //
-// and the products, summed over the channels, are 36 matrix products of tiles by channels. The points are 0,
-// +-1/sqrt(2), +-sqrt(2) and infinity, which round less than 0, +-1, +-2 and infinity do.
+// and the products, summed over the channels, are n n matrix products of tiles by channels. The gradient of the weights is
+// F(r, m): a tile of the gradient is its filter. The points of 6 products are 0, +-1/sqrt(2), +-sqrt(2) and infinity, those of
+// 8 are 0, +-1/2, +-1, +-2 and infinity: of the sets tried they round least (tests/test_winograd.py has the bound).
 #pragma once
 
 #include "kernels/direct/direct.h"
@@ -15,18 +17,79 @@
 
 namespace convlayers {
 
-constexpr int64_t kWinogradOut = 4, kWinogradIn = 6, kWinogradPoints = kWinogradIn * kWinogradIn;
+// Tiles along axes u and v of the gather; the taps of axis `plain` are summed like channels. F(1, 1) along u: only v.
+struct WinogradForm {
+  int plain, u, v;
+  int64_t outputs_u, taps_u, outputs_v, taps_v;
+  int64_t points_u() const { return outputs_u + taps_u - 1; }
+  int64_t points_v() const { return outputs_v + taps_v - 1; }
+  int64_t points() const { return points_u() * points_v(); }
+};
 
-// Whether a gather has the form above: one region of all the filter's taps, three side by side along each of the last
-// two axes.
-bool winograd_fits(const Gather& g);
+// Finds the form of a gather: one region of all the filter's taps, with sources side by side along u and v.
+bool winograd_form(const Gather& g, WinogradForm& form);
 
-// The same computation as `direct` for one group, with weights as they are (`weight` of the base is not read); a block of
-// output channels transforms its own when it comes to them. winograd_weight is direct_weight's computation, with its result.
+// Source channels whose weights are transformed together: whole cache lines, whichever axis of the filter is the dense one.
+constexpr int64_t kWinogradColumns = 16;
+// Source channels of a task of the gradient of the weights, at most.
+constexpr int64_t kWinogradStrip = 64;
+
+// How a problem is cut, by its sizes alone.
+struct WinogradPlan {
+  WinogradForm form;
+  int64_t tiles_u, tiles_v, tiles;
+  int64_t depth;   // what a product sums over: the taps of the plain axis by the channels of the source
+  int64_t width;   // output channels, rounded up to whole vectors, of a block at most
+  int64_t blocks;  // of output channels
+  // Floats from one to the next in transformed sources and weights; never a power of two, or they would share a few sets of
+  // the cache.
+  int64_t source_row, source_point, filter_point, filter_block;
+  // Tiles that a task multiplies. Where the sources of so many stay in the second-level cache beside their products, the task
+  // transforms them itself. Where not, tasks before it have transformed a chunk, and all blocks of output channels read it.
+  int64_t range, chunk;
+  bool shared;
+  // Source channels at a time, where a task transforms its own weights: so many that the third-level cache does not hold all.
+  // Else 0.
+  int64_t slice;
+
+  WinogradPlan(const Gather& g, const WinogradForm& form, int64_t source_channels, int64_t output_channels, int64_t lanes,
+               int64_t block);
+  int64_t filter_floats() const { return slice > 0 ? 0 : blocks * filter_block; }
+  // Parts of the tiles that the gradient of the weights sums by themselves: tasks enough for a few threads.
+  int64_t segments(int64_t source_channels) const;
+  int64_t source_floats() const { return shared ? form.points() * source_point : 0; }
+};
+
+// The same computation as `direct` for one group, in three kernels: `winograd_filters` writes `filters`, and for each chunk of
+// tiles `winograd_sources` writes `sources`, where they are shared, before `winograd` multiplies. `weight` of the base is not
+// read.
 struct WinogradProblem : DirectProblem {
+  const WinogradPlan* plan;
   const float* filter;
   FilterStrides strides;
   FilterSizes sizes;
+  float* filters;         // [block of output channels][point][depth][channel of the block]
+  float* sources;         // [point][tile of the chunk][depth]
+  int64_t first, tiles;   // of the chunk
 };
+
+// The same computation as `direct_weight` for one group; the result is a dense filter bank a segment, by these strides.
+struct WinogradWeightProblem : DirectWeightProblem {
+  const WinogradPlan* plan;
+  FilterStrides strides;
+  FilterSizes sizes;
+};
+
+// Runs the three kernels of a problem in turn, by run(kernel, problem).
+template <class Kernels, class Run>
+void run_winograd(const Kernels& k, WinogradProblem p, const Run& run) {
+  if (p.plan->slice == 0) run(k.winograd_filters, p);
+  const int64_t chunk = p.plan->chunk;
+  for (p.first = 0; p.first < p.plan->tiles; p.first += chunk) {
+    p.tiles = chunk < p.plan->tiles - p.first ? chunk : p.plan->tiles - p.first;
+    if (p.plan->shared) run(k.winograd_sources, p);
+    run(k.winograd, p);
+  }
+}
 
 }  // namespace convlayers

@@ -1,273 +1,260 @@
 #pragma once
 
-#include "kernels/direct/direct_body.h"
-#include "kernels/winograd/winograd.h"
+#include "kernels/winograd/product_body.h"
+#include "kernels/winograd/tiles_body.h"
+#include "kernels/winograd/transpose_body.h"
 
 namespace {
 
-using convlayers::kWinogradIn;
-using convlayers::kWinogradOut;
-using convlayers::kWinogradPoints;
+using convlayers::FilterStrides;
+using convlayers::WinogradForm;
 using convlayers::WinogradProblem;
-
-constexpr float kA = 0.70710678118654752f, kB = 1.41421356237309505f;  // the points: 0, +-kA, +-kB, infinity
-
-// B' d, in place.
-inline void winograd_source(Vec (&d)[6]) {
-  const Vec even1 = d[4] - 2.f * d[2], odd1 = kA * d[3] - kB * d[1];
-  const Vec even2 = d[4] - 0.5f * d[2], odd2 = kB * d[3] - kA * d[1];
-  d[0] = d[0] - 2.5f * d[2] + d[4];
-  d[5] = d[1] - 2.5f * d[3] + d[5];
-  d[1] = even1 + odd1;
-  d[2] = even1 - odd1;
-  d[3] = even2 + odd2;
-  d[4] = even2 - odd2;
-}
-
-// A' m.
-inline void winograd_output(const Vec (&m)[6], Vec (&y)[4]) {
-  const Vec sum1 = m[1] + m[2], difference1 = m[1] - m[2], sum2 = m[3] + m[4], difference2 = m[3] - m[4];
-  y[0] = m[0] + sum1 + sum2;
-  y[1] = kA * difference1 + kB * difference2;
-  y[2] = 0.5f * sum1 + 2.f * sum2;
-  y[3] = (kA / 2) * difference1 + (2 * kB) * difference2 + m[5];
-}
-
-// G w.
-inline void winograd_filter(const Vec (&w)[3], Vec (&u)[6]) {
-  const Vec even1 = (-2.f / 3) * w[0] + (-1.f / 3) * w[2], odd1 = (-2.f / 3 * kA) * w[1];
-  const Vec even2 = (1.f / 6) * w[0] + (1.f / 3) * w[2], odd2 = (1.f / 6 * kB) * w[1];
-  u[0] = w[0];
-  u[1] = even1 + odd1;
-  u[2] = even1 - odd1;
-  u[3] = even2 + odd2;
-  u[4] = even2 - odd2;
-  u[5] = w[2];
-}
-
-// How a problem is cut: blocks of tiles whose transforms stay in the second-level cache.
-struct WinogradCut {
-  int64_t rows, columns, tiles, depth;  // tiles along either axis and in all; taps of the first axis
-  int64_t channels;                     // of the source, rounded up to an odd number of vectors: rows of a power of two
-                                        // would share a few sets of the cache
-  int64_t block;                        // tiles a block
-
-  WinogradCut(const Gather& g, int64_t source_channels) {
-    const auto& [d, h, w] = g.region->axis;
-    rows = (h.outputs + kWinogradOut - 1) / kWinogradOut;
-    columns = (w.outputs + kWinogradOut - 1) / kWinogradOut;
-    tiles = g.region->pixels / (h.outputs * w.outputs) * rows * columns;
-    depth = d.taps;
-    channels = (rounded(source_channels) / kLanes | 1) * kLanes;
-    constexpr int64_t kFloats = 160 * 1024;
-    const int64_t fit = kFloats / (kWinogradPoints * (depth * channels + kBlock)) / kRows * kRows;
-    block = std::clamp<int64_t>(fit, 4 * kRows, 8 * kRows);
-  }
-  // Between points, a vector more than what is used, or their addresses would share a few sets of the cache.
-  int64_t source_stride() const { return depth * block * channels + kLanes; }
-  int64_t product_stride() const { return block * kBlock + kLanes; }
-};
-
-// A tile: its batch and place.
-struct WinogradTile {
-  int64_t n, d, h, w;
-  WinogradTile(const Gather& g, const WinogradCut& cut, int64_t index) {
-    w = index % cut.columns * kWinogradOut;
-    index /= cut.columns;
-    h = index % cut.rows * kWinogradOut;
-    index /= cut.rows;
-    d = index % g.region->axis[0].outputs;
-    n = index / g.region->axis[0].outputs;
-  }
-};
-
-// Where position j of a tile reads along an axis; `nothing` beyond what its outputs reach.
-inline int64_t winograd_lookup(const Gather& g, int axis, int64_t output, int64_t j, int64_t nothing) {
-  const auto& a = g.region->axis[axis];
-  if (output + j >= a.outputs + 2) return nothing;
-  return g.lookup[axis][a.base[output] + std::min(a.shift[0], a.shift[2]) + j];
-}
-
-// B' x B of one tile, for every tap of the first axis: to[point * stride + (tap * block) * channels + channel].
-template <class Problem>
-void transform_source(const Problem& p, const WinogradCut& cut, const WinogradTile& tile, const float* zeros, float* to) {
-  const Gather& g = *p.gather;
-  const auto& depth = g.region->axis[0];
-  constexpr int64_t kNothing = INT64_MIN;  // a source that no output of the tile depends on
-  int64_t rows[kWinogradIn], columns[kWinogradIn];
-  for (int64_t j = 0; j < kWinogradIn; ++j) {
-    rows[j] = winograd_lookup(g, 1, tile.h, j, kNothing);
-    columns[j] = winograd_lookup(g, 2, tile.w, j, kNothing);
-  }
-  for (int64_t t = 0; t < depth.taps; ++t, to += cut.block * cut.channels) {
-    const int64_t plane = g.lookup[0][depth.base[tile.d] + depth.shift[t]];
-    const float* source[kWinogradIn][kWinogradIn];
-    for (int64_t i = 0; i < kWinogradIn; ++i)
-      for (int64_t j = 0; j < kWinogradIn; ++j)
-        source[i][j] = rows[i] == kNothing || columns[j] == kNothing ? zeros
-                       : columns[j] < 0                              ? p.outside[2]
-                       : rows[i] < 0                                 ? p.outside[1]
-                       : plane < 0                                   ? p.outside[0]
-                           : p.source + (tile.n * g.source_batch + plane + rows[i] + columns[j]);
-    for (int64_t c = 0; c < p.source_channels; c += kLanes) {
-      Vec half[kWinogradIn][kWinogradIn];
-      const int64_t left = p.source_channels - c;
-      for (int j = 0; j < kWinogradIn; ++j) {
-        Vec x[kWinogradIn];
-#pragma GCC unroll 6
-        for (int i = 0; i < kWinogradIn; ++i) x[i] = load_first(source[i][j] + c, left);
-        winograd_source(x);
-#pragma GCC unroll 6
-        for (int i = 0; i < kWinogradIn; ++i) half[i][j] = x[i];
-      }
-      for (int i = 0; i < kWinogradIn; ++i) {
-        winograd_source(half[i]);
-#pragma GCC unroll 6
-        for (int j = 0; j < kWinogradIn; ++j) store(to + (i * kWinogradIn + j) * cut.source_stride() + c, half[i][j]);
-      }
-    }
-  }
-}
-
-// A' m A of one tile, for the output channels of a block.
-void transform_output(const DirectProblem& p, const WinogradCut& cut, const WinogradTile& tile, const float* from,
-                      int64_t channel, int64_t width) {
-  const Gather& g = *p.gather;
-  const auto& [d, h, w] = g.region->axis;
-  const int64_t rows = std::min(kWinogradOut, h.outputs - tile.h), columns = std::min(kWinogradOut, w.outputs - tile.w);
-  float* output = p.output + tile.n * g.output_batch + d.output[tile.d] + channel;
-  for (int64_t c = 0; c < width; c += kLanes) {
-    const Vec bias = p.bias ? load_first(p.bias + channel + c, width - c) : Vec{};
-    Vec half[kWinogradOut][kWinogradIn];
-    for (int j = 0; j < kWinogradIn; ++j) {
-      Vec m[kWinogradIn], y[kWinogradOut];
-#pragma GCC unroll 6
-      for (int i = 0; i < kWinogradIn; ++i) m[i] = load(from + (i * kWinogradIn + j) * cut.product_stride() + c);
-      winograd_output(m, y);
-#pragma GCC unroll 4
-      for (int i = 0; i < kWinogradOut; ++i) half[i][j] = y[i];
-    }
-    for (int64_t i = 0; i < rows; ++i) {
-      Vec y[kWinogradOut];
-      winograd_output(half[i], y);
-      for (int64_t j = 0; j < columns; ++j)
-        store_first(output + h.output[tile.h + i] + w.output[tile.w + j] + c, activate(y[j] + bias, p.activation),
-                    width - c);
-    }
-  }
-}
 
 // --- weights -----------------------------------------------------------------------------------------------------------
 
-constexpr int64_t kWinogradColumns = 16;  // source channels at a time: whole cache lines, whichever axis is the dense one
+constexpr int64_t kFilterColumns = convlayers::kWinogradColumns;
 
-// G w G' of a block of output channels: [point][tap of the first axis][source channel][channel of the block].
-void transform_filters(const WinogradProblem& p, int64_t block, float* packed) {
-  const auto& [d, h, w] = p.gather->region->axis;
-  const bool flip_h = h.shift[1] < h.shift[0], flip_w = w.shift[1] < w.shift[0];
-  const int64_t depth = p.sizes.kernel[0], columns = p.sizes.columns;
-  const int64_t count = std::min(kBlock, p.sizes.rows - block * kBlock), width = rounded(count);
-  alignas(64) float filters[9][kWinogradColumns][kBlock];
-  std::memset(filters, 0, sizeof filters);
-  for (int64_t t = 0; t < depth; ++t)
-    for (int64_t first = 0; first < columns; first += kWinogradColumns) {
-      const int64_t some = std::min(kWinogradColumns, columns - first);
-      const float* from = p.filter + block * kBlock * p.strides.row + first * p.strides.column + t * p.strides.axis[0];
-      const auto tap_at = [&](int64_t tap) {
-        const int64_t i = flip_h ? 2 - tap / 3 : tap / 3, j = flip_w ? 2 - tap % 3 : tap % 3;
-        return from + i * p.strides.axis[1] + j * p.strides.axis[2];
-      };
-      if (p.strides.row == 1)
-        for (int64_t tap = 0; tap < 9; ++tap)
-          for (int64_t c = 0; c < some; ++c)
-            std::memcpy(filters[tap][c], tap_at(tap) + c * p.strides.column, static_cast<size_t>(count) * sizeof(float));
-      else
-        for (int64_t row = 0; row < count; ++row)
-          for (int64_t tap = 0; tap < 9; ++tap) {
-            const float* at = tap_at(tap) + row * p.strides.row;
-            for (int64_t c = 0; c < some; ++c) filters[tap][c][row] = at[c * p.strides.column];
-          }
+// Where the taps along u and v lie in a filter, in the order in which the tiles read them, and in a copy of it, where taps
+// side by side (`dense`) keep their order.
+template <int RU, int RV>
+struct FilterTaps {
+  int64_t offset[RU * RV], place[RU * RV];
+  bool dense;
+  FilterTaps(const Gather& g, const WinogradForm& form, const FilterStrides& strides) {
+    const ClassView &u = g.region->axis[form.u], &v = g.region->axis[form.v];
+    const bool flip_u = u.shift[RU - 1] < u.shift[0], flip_v = v.shift[RV - 1] < v.shift[0];
+    int64_t last = 0;
+    for (int64_t i = 0; i < RU; ++i)
+      for (int64_t j = 0; j < RV; ++j) {
+        int64_t& at = offset[i * RV + j];
+        at = (flip_u ? RU - 1 - i : i) * strides.axis[form.u] + (flip_v ? RV - 1 - j : j) * strides.axis[form.v];
+        last = std::max(last, at);
+      }
+    dense = last == RU * RV - 1;
+    for (int64_t t = 0; t < RU * RV; ++t) place[t] = dense ? offset[t] : t;
+  }
+};
+
+// G w G' of a block of output channels, for a tap of the plain axis and some source channels from `first` on:
+// to[point * stride + column * width of the block + row].
+template <int MU, int RU, int MV, int RV>
+void transform_filters(const WinogradProblem& p, int64_t block, int64_t tap, int64_t first, float* to, int64_t stride) {
+  constexpr int PU = MU + RU - 1, PV = MV + RV - 1, kTaps = RU * RV;
+  const WinogradForm& form = p.plan->form;
+  const FilterTaps<RU, RV> taps(*p.gather, form, p.strides);
+  const auto& [offset, place, dense] = taps;
+  const int64_t some = std::min(kFilterColumns, p.sizes.columns - first);
+  const int64_t count = std::min(kBlock, p.sizes.rows - block * kBlock), whole = rounded(count);
+  const float* from =
+      p.filter + block * kBlock * p.strides.row + first * p.strides.column + tap * p.strides.axis[form.plain];
+  alignas(64) float filter[kFilterColumns * kTaps * kLanes];  // [column][tap][row]
+  for (int64_t v = 0; v < count; v += kLanes) {
+    const int64_t rows = std::min<int64_t>(kLanes, count - v);
+    const float* at = from + v * p.strides.row;
+    if (rows < kLanes) std::memset(filter, 0, sizeof filter);
+    if (p.strides.row == 1) {
       for (int64_t c = 0; c < some; ++c)
-        for (int64_t v = 0; v < width; v += kLanes) {
-          Vec half[kWinogradIn][3];
-          for (int j = 0; j < 3; ++j) {
-            Vec tap[3], u[kWinogradIn];
-            for (int i = 0; i < 3; ++i) tap[i] = load(&filters[i * 3 + j][c][v]);
-            winograd_filter(tap, u);
-            for (int i = 0; i < kWinogradIn; ++i) half[i][j] = u[i];
-          }
-          for (int i = 0; i < kWinogradIn; ++i) {
-            Vec u[kWinogradIn];
-            winograd_filter(half[i], u);
-            for (int j = 0; j < kWinogradIn; ++j)
-              store(packed + (((i * kWinogradIn + j) * depth + t) * columns + first + c) * width + v, u[j]);
-          }
-        }
+        for (int64_t t = 0; t < kTaps; ++t)
+          store(filter + (c * kTaps + place[t]) * kLanes, load_first(at + c * p.strides.column + offset[t], rows));
+    } else if (dense && p.strides.column == kTaps) {
+      transpose_rows(at, p.strides.row, rows, some * kTaps, filter, kLanes);
+    } else if (dense) {
+      for (int64_t c = 0; c < some; ++c)
+        transpose_rows(at + c * p.strides.column, p.strides.row, rows, kTaps, filter + c * kTaps * kLanes, kLanes);
+    } else {
+      const int64_t run = p.strides.column == 1 ? some : 1;
+      for (int64_t t = 0; t < kTaps; ++t)
+        for (int64_t c = 0; c < some; c += run)
+          transpose_rows(at + c * p.strides.column + offset[t], p.strides.row, rows, run,
+                         filter + (c * kTaps + t) * kLanes, kTaps * kLanes);
     }
+    for (int64_t c = 0; c < some; ++c) {
+      Vec half[PU][RV];
+#pragma GCC unroll 8
+      for (int j = 0; j < RV; ++j) {
+        Vec w[RU], u[PU];
+#pragma GCC unroll 8
+        for (int i = 0; i < RU; ++i) w[i] = load(filter + (c * kTaps + place[i * RV + j]) * kLanes);
+        transform_taps(w, u);
+#pragma GCC unroll 8
+        for (int i = 0; i < PU; ++i) half[i][j] = u[i];
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i < PU; ++i) {
+        Vec u[PV];
+        transform_taps(half[i], u);
+#pragma GCC unroll 8
+        for (int j = 0; j < PV; ++j) store(to + (i * PV + j) * stride + c * whole + v, u[j]);
+      }
+    }
+  }
 }
 
-// --- the kernel ----------------------------------------------------------------------------------------------------------
+// --- outputs -----------------------------------------------------------------------------------------------------------
 
-// Tasks: blocks of output channels, each in a few ranges of tiles that are worth transforming its weights for. A thread
-// that runs ranges of one block in turn transforms them once.
-constexpr int64_t kWinogradTiles = 96;
-inline int64_t winograd_ranges(const WinogradProblem& p, const WinogradCut& cut) {
-  const int64_t block_count = blocks(p.output_channels);
-  return std::clamp<int64_t>(cut.tiles / kWinogradTiles, 1, (kTasks + block_count - 1) / std::max<int64_t>(block_count, 1));
+// Where a tile's outputs lie, and how many there are along u and v.
+template <int MU, int MV>
+struct TileOutputs {
+  const float* at[MU][MV];
+  int64_t rows, columns;
+  TileOutputs(const Gather& g, const WinogradPlan& plan, int64_t index, const float* base) {
+    const WinogradTile tile(g, plan, index);
+    const ClassView &u = g.region->axis[plan.form.u], &v = g.region->axis[plan.form.v];
+    rows = std::min<int64_t>(MU, u.outputs - tile.u);
+    columns = std::min<int64_t>(MV, v.outputs - tile.v);
+    base += tile.n * g.output_batch + g.region->axis[plan.form.plain].output[tile.plain];
+    for (int64_t i = 0; i < MU; ++i)
+      for (int64_t j = 0; j < MV; ++j)
+        at[i][j] = base + u.output[tile.u + std::min(i, rows - 1)] + v.output[tile.v + std::min(j, columns - 1)];
+  }
+};
+
+// A' m A of each tile, for `width` output channels from `channel` on, of products from[point * stride + tile * row + c].
+template <int PU, int MU, int PV, int MV>
+void transform_outputs(const WinogradProblem& p, int64_t first, int64_t count, const float* from, int64_t row, int64_t stride,
+                       int64_t channel, int64_t width) {
+  const bool active = p.activation.code != ActivationCode::kIdentity;
+  TileOutputs<MU, MV> next(*p.gather, *p.plan, first, p.output + channel);
+  for (int64_t t = 0; t < count; ++t, from += row) {
+    const TileOutputs<MU, MV> output = next;
+    if (t + 1 < count) next = TileOutputs<MU, MV>(*p.gather, *p.plan, first + t + 1, p.output + channel);
+    for (int64_t c = 0; c < width; c += kLanes) {
+      const int64_t left = width - c;
+      const Vec bias = p.bias ? load_first(p.bias + channel + c, left) : Vec{};
+      Vec half[MU][PV];
+#pragma GCC unroll 8
+      for (int j = 0; j < PV; ++j) {
+        Vec m[PU], y[MU];
+#pragma GCC unroll 8
+        for (int i = 0; i < PU; ++i) m[i] = load(from + (i * PV + j) * stride + c);
+        transform_products(m, y);
+#pragma GCC unroll 8
+        for (int i = 0; i < MU; ++i) half[i][j] = y[i];
+      }
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < MU; ++i) {
+        if (i >= output.rows) break;
+        Vec y[MV];
+        transform_products(half[i], y);
+#pragma GCC unroll 8
+        for (int j = 0; j < MV; ++j) __builtin_prefetch(next.at[i][j] + c, 1);
+#pragma GCC unroll 8
+        for (int j = 0; j < MV; ++j) y[j] += bias;
+        if (active)
+          for (int j = 0; j < MV; ++j) y[j] = activate(y[j], p.activation);
+#pragma GCC unroll 8
+        for (int64_t j = 0; j < MV; ++j)
+          if (j < output.columns) store_first(const_cast<float*>(output.at[i][j]) + c, y[j], left);
+      }
+    }
+  }
 }
-int64_t winograd_tasks(const WinogradProblem& p) {
-  return blocks(p.output_channels) * winograd_ranges(p, WinogradCut(*p.gather, p.source_channels));
+
+// --- the kernels -------------------------------------------------------------------------------------------------------
+
+struct WinogradTransforms {
+  void (*filters)(const WinogradProblem&, int64_t block, int64_t tap, int64_t first, float* to, int64_t stride);
+  void (*sources)(const TileRun&, int64_t tap, int64_t channel, int64_t channels, float* to, int64_t row, int64_t stride);
+  void (*outputs)(const WinogradProblem&, int64_t first, int64_t count, const float* from, int64_t row, int64_t stride,
+                  int64_t channel, int64_t width);
+};
+template <int MU, int RU, int MV, int RV>
+constexpr WinogradTransforms kWinogradTransforms = {
+    transform_filters<MU, RU, MV, RV>, transform_tiles<MU + RU - 1, MV + RV - 1>,
+    transform_outputs<MU + RU - 1, MU, MV + RV - 1, MV>};
+inline const WinogradTransforms& winograd_transforms(const WinogradForm& form) {
+  if (form.taps_u == 3) return kWinogradTransforms<4, 3, 4, 3>;
+  if (form.taps_u == 5) return kWinogradTransforms<2, 5, 2, 5>;
+  return form.taps_v == 3   ? kWinogradTransforms<1, 1, 4, 3>
+         : form.taps_v == 5 ? kWinogradTransforms<1, 1, 4, 5>
+                            : kWinogradTransforms<1, 1, 2, 7>;
 }
+
+// Zeros for what a tile does not have.
+class Zeros {
+ public:
+  explicit Zeros(int64_t count) : data_(rounded(count)) { std::fill(data_.get(), data_.get() + rounded(count), 0.f); }
+  const float* get() const { return data_.get(); }
+
+ private:
+  Scratch<float> data_;
+};
+
+// Tasks: some columns of a block of output channels.
+inline int64_t filter_strips(const WinogradProblem& p) { return (p.sizes.columns + kFilterColumns - 1) / kFilterColumns; }
+inline int64_t plain_taps(const WinogradProblem& p) { return p.gather->region->axis[p.plan->form.plain].taps; }
+int64_t winograd_filter_tasks(const WinogradProblem& p) { return p.plan->blocks * plain_taps(p) * filter_strips(p); }
+void winograd_filters(const WinogradProblem& p, int64_t begin, int64_t end) {
+  const auto transform = winograd_transforms(p.plan->form).filters;
+  const int64_t strips = filter_strips(p), taps = plain_taps(p);
+  for (int64_t task = begin; task < end; ++task) {
+    const int64_t block = task / strips / taps, tap = task / strips % taps, column = task % strips * kFilterColumns;
+    const int64_t whole = rounded(std::min(kBlock, p.output_channels - block * kBlock));
+    transform(p, block, tap, column,
+              p.filters + block * p.plan->filter_block + (tap * p.sizes.columns + column) * whole, p.plan->filter_point);
+  }
+}
+
+// The transforms of `count` tiles from `first` on.
+inline void transform_range(const WinogradProblem& p, int64_t first, int64_t count, const float* zeros, float* to) {
+  const TileRun run{p.gather, p.plan, first, count, p.source, p.outside, zeros};
+  for (int64_t tap = 0; tap < plain_taps(p); ++tap)
+    winograd_transforms(p.plan->form).sources(run, tap, 0, p.source_channels, to + tap * p.source_channels,
+                                              p.plan->source_row, p.plan->source_point);
+}
+
+// Tasks: a few tiles of the chunk.
+constexpr int64_t kSourceTiles = 8;
+int64_t winograd_source_tasks(const WinogradProblem& p) { return (p.tiles + kSourceTiles - 1) / kSourceTiles; }
+void winograd_sources(const WinogradProblem& p, int64_t begin, int64_t end) {
+  const Zeros zeros(p.source_channels);
+  const int64_t first = begin * kSourceTiles, last = std::min(p.tiles, end * kSourceTiles);
+  transform_range(p, p.first + first, last - first, zeros.get(), p.sources + first * p.plan->source_row);
+}
+
+// Tasks: ranges of the chunk's tiles by blocks of output channels. A thread that runs the blocks of one range in turn
+// transforms its sources once; one that runs the ranges of one block in turn finds its weights near.
+inline int64_t winograd_ranges(const WinogradProblem& p) { return (p.tiles + p.plan->range - 1) / p.plan->range; }
+int64_t winograd_tasks(const WinogradProblem& p) { return p.plan->blocks * winograd_ranges(p); }
 
 void winograd(const WinogradProblem& p, int64_t begin, int64_t end) {
-  const Gather& g = *p.gather;
-  const WinogradCut cut(g, p.source_channels);
-  const int64_t ranges = winograd_ranges(p, cut), lines = cut.depth * p.source_channels;
-  const Scratch<float> sources(kWinogradPoints * cut.source_stride()), products(kWinogradPoints * cut.product_stride());
-  const Scratch<float> filters(kWinogradPoints * lines * std::min(kBlock, rounded(p.output_channels)));
-  const Scratch<float> zeros(cut.channels);
-  std::fill(zeros.get(), zeros.get() + cut.channels, 0.f);
-  const Scratch<int64_t> taps(cut.depth);  // of the first axis
-  for (int64_t t = 0; t < cut.depth; ++t) taps.get()[t] = t;
-  const Scratch<const float*> table(cut.depth * kRows);
+  const WinogradPlan& plan = *p.plan;
+  const auto& transforms = winograd_transforms(plan.form);
+  const int64_t points = plan.form.points(), ranges = winograd_ranges(p);
+  const int64_t product_point = plan.range * plan.width + kLanes, slice_point = plan.slice * plan.width + kLanes;
+  const Scratch<float> own(plan.shared ? 0 : points * plan.source_point), products(points * product_point);
+  const Scratch<float> slice(points * slice_point);
+  const Zeros zeros(p.source_channels);
   int64_t transformed = -1;
   for (int64_t task = begin; task < end; ++task) {
-    const int64_t block = task / ranges, range = task % ranges;
+    const int64_t block = plan.shared ? task / ranges : task % plan.blocks;
+    const int64_t range = plan.shared ? task % ranges : task / plan.blocks;
+    const int64_t first = p.tiles * range / ranges, count = p.tiles * (range + 1) / ranges - first;
+    if (!plan.shared && range != transformed) transform_range(p, p.first + first, count, zeros.get(), own.get());
+    transformed = range;
+    const float* sources = plan.shared ? p.sources + first * plan.source_row : own.get();
     const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
-    if (block != transformed) transform_filters(p, block, filters.get());
-    transformed = block;
-    const int64_t last = cut.tiles * (range + 1) / ranges;
-    for (int64_t first = cut.tiles * range / ranges; first < last; first += cut.block) {
-      const int64_t count = std::min(cut.block, last - first);
-      for (int64_t i = 0; i < count; ++i)
-        transform_source(p, cut, WinogradTile(g, cut, first + i), zeros.get(), sources.get() + i * cut.channels);
-      for (int64_t point = 0; point < kWinogradPoints; ++point) {
-        Tile t;
-        t.source = t.next = table.get();
-        t.tap = taps.get();
-        t.taps = cut.depth;
-        t.weight = filters.get() + point * lines * whole;
-        t.channel = 0;
-        t.channels = p.source_channels;
-        t.bias = nullptr;
-        t.activation = {};
-        t.width = whole;
-        for (int64_t i = 0; i < count; i += kRows) {
-          const int64_t rows = std::min<int64_t>(kRows, count - i);
-          float* output[kRows];
-          for (int64_t r = 0; r < rows; ++r) {
-            output[r] = products.get() + point * cut.product_stride() + (i + r) * kBlock;
-            for (int64_t k = 0; k < cut.depth; ++k)
-              table.get()[k * kRows + r] =
-                  sources.get() + point * cut.source_stride() + (k * cut.block + i + r) * cut.channels;
-          }
-          t.output = output;
-          kTile.entry[rows - 1][whole / kLanes - 1](t);
+    // Products over `depth` entries from `from` on.
+    const auto multiply = [&](const float* filters, int64_t filter_point, int64_t from, int64_t depth) {
+      for (int64_t point = 0; point < points; ++point)
+        for_rows(count, whole / kLanes, [&](int64_t row, int64_t rows) {
+          kProduct.product[whole / kLanes - 1][rows - 1](
+              {sources + point * plan.source_point + row * plan.source_row + from, filters + point * filter_point,
+               plan.source_row, depth, from > 0, products.get() + point * product_point + row * whole});
+        });
+    };
+    if (plan.slice == 0) {
+      multiply(p.filters + block * plan.filter_block, plan.filter_point, 0, plan.depth);
+    } else {
+      for (int64_t tap = 0; tap < plain_taps(p); ++tap)
+        for (int64_t c = 0; c < p.source_channels; c += plan.slice) {
+          const int64_t depth = std::min(plan.slice, p.source_channels - c);
+          for (int64_t i = 0; i < depth; i += kFilterColumns)
+            transforms.filters(p, block, tap, c + i, slice.get() + i * whole, slice_point);
+          multiply(slice.get(), slice_point, tap * p.source_channels + c, depth);
         }
-      }
-      for (int64_t i = 0; i < count; ++i)
-        transform_output(p, cut, WinogradTile(g, cut, first + i), products.get() + i * kBlock, block * kBlock, width);
     }
+    transforms.outputs(p, p.first + first, count, products.get(), whole, product_point, block * kBlock, width);
   }
 }
 

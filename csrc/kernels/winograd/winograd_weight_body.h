@@ -1,116 +1,162 @@
-// The gradient of the weights: F(3x3, 4x4), with the same points and the same transform of the source.
+// The gradient of the weights: the same sources, with tiles of the gradient for filters.
 #pragma once
 
 #include "kernels/winograd/winograd_body.h"
 
 namespace {
 
-// G g, for the gradients of four outputs.
-inline void winograd_gradient(const Vec (&g)[4], Vec (&u)[6]) {
-  const Vec even1 = (-2.f / 3) * g[0] + (-1.f / 3) * g[2], odd1 = (-2.f / 3 * kA) * g[1] + (-1.f / 3 * kA) * g[3];
-  const Vec even2 = (1.f / 6) * g[0] + (1.f / 3) * g[2], odd2 = (1.f / 6 * kB) * g[1] + (1.f / 3 * kB) * g[3];
-  u[0] = g[0];
-  u[1] = even1 + odd1;
-  u[2] = even1 - odd1;
-  u[3] = even2 + odd2;
-  u[4] = even2 - odd2;
-  u[5] = g[3];
-}
+using convlayers::WinogradWeightProblem;
 
-// A' m, for three taps.
-inline void winograd_taps(const Vec (&m)[6], Vec (&y)[3]) {
-  const Vec sum1 = m[1] + m[2], sum2 = m[3] + m[4];
-  y[0] = m[0] + sum1 + sum2;
-  y[1] = kA * (m[1] - m[2]) + kB * (m[3] - m[4]);
-  y[2] = 0.5f * sum1 + 2.f * sum2 + m[5];
-}
-
-// G g G' of one tile, for the output channels of a block.
-void transform_gradient(const DirectWeightProblem& p, const WinogradCut& cut, const WinogradTile& tile, float* to,
-                        int64_t channel, int64_t width) {
-  const Gather& g = *p.gather;
-  const auto& [d, h, w] = g.region->axis;
-  const int64_t rows = std::min(kWinogradOut, h.outputs - tile.h), columns = std::min(kWinogradOut, w.outputs - tile.w);
-  const float* gradient = p.gradient + tile.n * g.output_batch + d.output[tile.d] + channel;
-  for (int64_t c = 0; c < width; c += kLanes) {
-    Vec half[kWinogradIn][kWinogradOut];
-    for (int64_t j = 0; j < kWinogradOut; ++j) {
-      Vec x[kWinogradOut], u[kWinogradIn];
-      for (int64_t i = 0; i < kWinogradOut; ++i)
-        x[i] = i < rows && j < columns
-                   ? load_first(gradient + h.output[tile.h + i] + w.output[tile.w + j] + c, width - c)
-                   : Vec{};
-      winograd_gradient(x, u);
-#pragma GCC unroll 6
-      for (int i = 0; i < kWinogradIn; ++i) half[i][j] = u[i];
-    }
-    for (int i = 0; i < kWinogradIn; ++i) {
-      Vec u[kWinogradIn];
-      winograd_gradient(half[i], u);
-#pragma GCC unroll 6
-      for (int j = 0; j < kWinogradIn; ++j) store(to + (i * kWinogradIn + j) * cut.product_stride() + c, u[j]);
-    }
-  }
-}
-
-// A' S A of one source channel and tap of the first axis: its nine taps, at to[tap * stride].
-void transform_taps(const Gather& g, const float* sums, int64_t point_stride, int64_t whole, float* to, int64_t stride) {
-  const auto& [d, h, w] = g.region->axis;
-  const bool flip_h = h.shift[1] < h.shift[0], flip_w = w.shift[1] < w.shift[0];
-  for (int64_t v = 0; v < whole; v += kLanes) {
-    Vec half[3][kWinogradIn];
-    for (int j = 0; j < kWinogradIn; ++j) {
-      Vec m[kWinogradIn], y[3];
-      for (int i = 0; i < kWinogradIn; ++i) m[i] = load(sums + (i * kWinogradIn + j) * point_stride + v);
-      winograd_taps(m, y);
-      for (int i = 0; i < 3; ++i) half[i][j] = y[i];
-    }
-    for (int i = 0; i < 3; ++i) {
-      Vec y[3];
-      winograd_taps(half[i], y);
-      for (int j = 0; j < 3; ++j) store(to + ((flip_h ? 2 - i : i) * 3 + (flip_w ? 2 - j : j)) * stride + v, y[j]);
-    }
-  }
-}
-
-// Tasks: segments of the tiles, each with sums of its own, by blocks of output channels.
-int64_t winograd_weight_tasks(const DirectWeightProblem& p) { return p.segments * blocks(p.output_channels); }
-
-void winograd_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
-  const Gather& g = *p.gather;
-  const WinogradCut cut(g, p.source_channels);
-  const int64_t block_count = blocks(p.output_channels), padded = rounded(p.output_channels);
-  const int64_t lines = cut.depth * p.source_channels;
-  const Scratch<float> sources(kWinogradPoints * cut.source_stride()), gradients(kWinogradPoints * cut.product_stride());
-  const Scratch<float> sums(kWinogradPoints * lines * std::min(kBlock, padded)), zeros(cut.channels);
-  std::fill(zeros.get(), zeros.get() + cut.channels, 0.f);
-  for (int64_t task = begin; task < end; ++task) {
-    const int64_t segment = task / block_count, block = task % block_count;
-    const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
-    std::memset(sums.get(), 0, static_cast<size_t>(kWinogradPoints * lines * whole) * sizeof(float));
-    const int64_t last = cut.tiles * (segment + 1) / p.segments;
-    for (int64_t first = cut.tiles * segment / p.segments; first < last; first += cut.block) {
-      const int64_t count = std::min(cut.block, last - first);
-      for (int64_t i = 0; i < count; ++i) {
-        const WinogradTile tile(g, cut, first + i);
-        transform_source(p, cut, tile, zeros.get(), sources.get() + i * cut.channels);
-        transform_gradient(p, cut, tile, gradients.get() + i * kBlock, block * kBlock, width);
-      }
-      for (int64_t point = 0; point < kWinogradPoints; ++point)
-        for (int64_t k = 0; k < cut.depth; ++k) {
-          const float* source = sources.get() + point * cut.source_stride() + k * cut.block * cut.channels;
-          for (int64_t row = 0; row < p.source_channels; row += kRows) {
-            const OuterTile t{source + row, gradients.get() + point * cut.product_stride(), cut.channels, count,
-                              sums.get() + (point * lines + k * p.source_channels + row) * whole, whole};
-            kOuterTile.entry[std::min<int64_t>(kRows, p.source_channels - row) - 1][whole / kLanes - 1](t);
-          }
+// G g G' of each tile of the gradient, for `width` output channels from `channel` on: to[point * stride + tile * row + o].
+template <int PU, int MU, int PV, int MV>
+void transform_gradients(const WinogradWeightProblem& p, int64_t first, int64_t count, int64_t channel, int64_t width,
+                         float* to, int64_t row, int64_t stride) {
+  TileOutputs<MU, MV> next(*p.gather, *p.plan, first, p.gradient + channel);
+  for (int64_t t = 0; t < count; ++t, to += row) {
+    const TileOutputs<MU, MV> gradient = next;
+    if (t + 1 < count) next = TileOutputs<MU, MV>(*p.gather, *p.plan, first + t + 1, p.gradient + channel);
+    const bool complete = gradient.rows == MU && gradient.columns == MV;
+    for (int64_t c = 0; c < width; c += kLanes) {
+      const int64_t left = width - c;
+      Vec half[PU][MV];
+#pragma GCC unroll 8
+      for (int j = 0; j < MV; ++j) {
+        Vec x[MU], w[PU];
+        if (complete && left >= kLanes) {
+#pragma GCC unroll 8
+          for (int i = 0; i < MU; ++i) x[i] = load(gradient.at[i][j] + c);
+        } else {
+          for (int i = 0; i < MU; ++i)
+            x[i] = i < gradient.rows && j < gradient.columns ? load_first(gradient.at[i][j] + c, left) : Vec{};
         }
+#pragma GCC unroll 8
+        for (int i = 0; i < MU; ++i) __builtin_prefetch(next.at[i][j] + c);
+        transform_taps(x, w);
+#pragma GCC unroll 8
+        for (int i = 0; i < PU; ++i) half[i][j] = w[i];
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i < PU; ++i) {
+        Vec w[PV];
+        transform_taps(half[i], w);
+#pragma GCC unroll 8
+        for (int j = 0; j < PV; ++j) store(to + (i * PV + j) * stride + c, w[j]);
+      }
     }
-    float* result = p.result + segment * 9 * lines * padded + block * kBlock;
-    for (int64_t k = 0; k < cut.depth; ++k)
-      for (int64_t c = 0; c < p.source_channels; ++c)
-        transform_taps(g, sums.get() + (k * p.source_channels + c) * whole, lines * whole, whole,
-                       result + (k * 9 * p.source_channels + c) * padded, p.source_channels * padded);
+  }
+}
+
+// A' S A of some source channels, for the output channels of a block: their taps along u and v, into the filter bank.
+template <int PU, int RU, int PV, int RV>
+void collect_taps(const WinogradWeightProblem& p, const float* sums, int64_t stride, int64_t channels, int64_t width,
+                  float* weight) {
+  constexpr int kTaps = RU * RV;
+  const FilterTaps<RU, RV> taps(*p.gather, p.plan->form, p.strides);
+  const auto& [offset, place, dense] = taps;
+  const int64_t whole = rounded(width), run = dense ? p.strides.column == kTaps ? kFilterColumns * kTaps : kTaps : 1;
+  alignas(64) float filter[kFilterColumns * kTaps * kLanes];  // [channel][tap][output channel]
+  for (int64_t first = 0; first < channels; first += kFilterColumns) {
+    const int64_t some = std::min(kFilterColumns, channels - first);
+    for (int64_t v = 0; v < width; v += kLanes) {
+      for (int64_t c = 0; c < some; ++c) {
+        const float* from = sums + (first + c) * whole + v;
+        Vec half[RU][PV];
+#pragma GCC unroll 8
+        for (int j = 0; j < PV; ++j) {
+          Vec m[PU], y[RU];
+#pragma GCC unroll 8
+          for (int i = 0; i < PU; ++i) m[i] = load(from + (i * PV + j) * stride);
+          transform_products(m, y);
+#pragma GCC unroll 8
+          for (int i = 0; i < RU; ++i) half[i][j] = y[i];
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < RU; ++i) {
+          Vec y[RV];
+          transform_products(half[i], y);
+#pragma GCC unroll 8
+          for (int j = 0; j < RV; ++j) store(filter + (c * kTaps + place[i * RV + j]) * kLanes, y[j]);
+        }
+      }
+      const int64_t rows = std::min<int64_t>(kLanes, width - v), all = some * kTaps;
+      for (int64_t at = 0; at < all; at += run) {
+        const int64_t end = std::min(at + run, all);
+        float* to = weight + v * p.strides.row + (first + at / kTaps) * p.strides.column + (dense ? 0 : offset[at % kTaps]);
+        for (int64_t l = at; l < end; l += kLanes)
+          transpose_rows(filter + l * kLanes, kLanes, std::min<int64_t>(kLanes, end - l), rows, to + (l - at), p.strides.row);
+      }
+    }
+  }
+}
+
+struct WinogradWeightTransforms {
+  void (*gradients)(const WinogradWeightProblem&, int64_t first, int64_t count, int64_t channel, int64_t width, float* to,
+                    int64_t row, int64_t stride);
+  void (*taps)(const WinogradWeightProblem&, const float* sums, int64_t stride, int64_t channels, int64_t width,
+               float* weight);
+};
+template <int MU, int RU, int MV, int RV>
+constexpr WinogradWeightTransforms kWinogradWeightTransforms = {
+    transform_gradients<MU + RU - 1, MU, MV + RV - 1, MV>, collect_taps<MU + RU - 1, RU, MV + RV - 1, RV>};
+inline const WinogradWeightTransforms& winograd_weight_transforms(const WinogradForm& form) {
+  if (form.taps_u == 3) return kWinogradWeightTransforms<4, 3, 4, 3>;
+  if (form.taps_u == 5) return kWinogradWeightTransforms<2, 5, 2, 5>;
+  return form.taps_v == 3   ? kWinogradWeightTransforms<1, 1, 4, 3>
+         : form.taps_v == 5 ? kWinogradWeightTransforms<1, 1, 4, 5>
+                            : kWinogradWeightTransforms<1, 1, 2, 7>;
+}
+
+// Tasks: segments of the tiles, each with sums of its own, by blocks of output channels, by taps of the plain axis and
+// strips of source channels. The sums of a task, its tiles and its gradients are to stay in the second-level cache.
+using convlayers::kWinogradStrip;
+inline int64_t winograd_strips(const WinogradWeightProblem& p) { return (p.source_channels + kWinogradStrip - 1) / kWinogradStrip; }
+int64_t winograd_weight_tasks(const WinogradWeightProblem& p) {
+  return p.segments * p.plan->blocks * p.gather->region->axis[p.plan->form.plain].taps * winograd_strips(p);
+}
+
+void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end) {
+  const Gather& g = *p.gather;
+  const WinogradPlan& plan = *p.plan;
+  const WinogradForm& form = plan.form;
+  const auto transform = winograd_transforms(form).sources;
+  const auto& weight_transforms = winograd_weight_transforms(form);
+  const int64_t points = form.points();
+  const int64_t strips = winograd_strips(p), taps = g.region->axis[form.plain].taps;
+  const int64_t strip = (p.source_channels + strips - 1) / strips, row = (rounded(strip) / kLanes | 1) * kLanes;
+  constexpr int64_t kTiles = 48;
+  const int64_t source_point = kTiles * row + kLanes, gradient_point = kTiles * plan.width + kLanes;
+  const int64_t sum_point = strip * plan.width + kLanes;
+  const Scratch<float> sources(points * source_point), gradients(points * gradient_point), sums(points * sum_point);
+  const Zeros zeros(strip);
+
+  for (int64_t task = begin; task < end; ++task) {
+    int64_t rest = task;
+    const int64_t channel = rest % strips * strip, channels = std::min(strip, p.source_channels - channel);
+    rest /= strips;
+    const int64_t tap = rest % taps;
+    rest /= taps;
+    const int64_t block = rest % plan.blocks, segment = rest / plan.blocks;
+    const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
+    const int64_t begin_tile = plan.tiles * segment / p.segments, end_tile = plan.tiles * (segment + 1) / p.segments;
+    const int64_t parts = std::max<int64_t>(1, (end_tile - begin_tile + kTiles - 1) / kTiles);
+    for (int64_t part = 0; part < parts; ++part) {
+      const int64_t first = begin_tile + (end_tile - begin_tile) * part / parts;
+      const int64_t count = begin_tile + (end_tile - begin_tile) * (part + 1) / parts - first;
+      if (count > 0) {
+        transform({p.gather, p.plan, first, count, p.source, p.outside, zeros.get()}, tap, channel, channels, sources.get(),
+                  row, source_point);
+        weight_transforms.gradients(p, first, count, block * kBlock, width, gradients.get(), whole, gradient_point);
+      }
+      for (int64_t point = 0; point < points; ++point)
+        for_rows(channels, whole / kLanes, [&](int64_t c, int64_t rows) {
+          kProduct.row_product[whole / kLanes - 1][rows - 1]({sources.get() + point * source_point + c,
+                                                              gradients.get() + point * gradient_point, row, count, part > 0,
+                                                              sums.get() + point * sum_point + c * whole});
+        });
+    }
+    float* weight = p.result + segment * p.sizes.groups * p.sizes.rows * p.sizes.columns * p.sizes.taps();
+    weight += block * kBlock * p.strides.row + channel * p.strides.column + tap * p.strides.axis[form.plain];
+    weight_transforms.taps(p, sums.get(), sum_point, channels, width, weight);
   }
 }
 

@@ -78,19 +78,33 @@ def _kernels(
     if groups > 1:
         channelwise = groups == (input.shape[1] if not transposed else weight.shape[0])
         return ("depthwise", "direct") if channelwise else ("direct",)
-    plane = tuple(weight.shape[2:])[-2:] == (3, 3) and stride[-2:] == (1, 1) and dilation[-2:] == (1, 1)
-    if not plane or select.is_exact():
+    outputs = _winograd_form(tuple(weight.shape[2:]), stride, dilation)
+    if outputs is None or select.is_exact():
         return ("direct",)
-    return ("winograd", "direct") if _winograd_pays(input.shape[1], weight, output_size) else ("direct", "winograd")
+    return ("winograd", "direct") if _winograd_pays(input, weight, output_size, outputs) else ("direct", "winograd")
 
 
-def _winograd_pays(in_channels: int, weight: Tensor, output_size: Ints) -> bool:
-    """Whether a quarter of the multiplications is worth the transforms: they cost as much as some 8 channels each way,
-    and whole tiles of 4x4 outputs are computed, however few are wanted."""
+def _winograd_form(kernel: Ints, stride: Ints, dilation: Ints) -> Ints | None:
+    """Outputs of one of Winograd's tiles along each axis, 1 along those that it does not transform; None where no axis
+    has its form. As in csrc/kernels/winograd/winograd.cpp: two axes of 3 or of 5 taps, or one of 3, 5 or 7."""
+    rank = len(kernel)
+    axes = [a for a in range(rank) if kernel[a] in (3, 5, 7) and stride[a] == dilation[a] == 1]
+    for v in reversed(axes):
+        for u in reversed(axes):
+            if u != v and kernel[u] == kernel[v] < 7:
+                return tuple(7 - kernel[v] if a in (u, v) else 1 for a in range(rank))
+        if rank < 3 or any(kernel[u] == 1 for u in range(rank) if u != v):
+            return tuple((2 if kernel[v] == 7 else 4) if a == v else 1 for a in range(rank))
+    return None
+
+
+def _winograd_pays(input: Tensor, weight: Tensor, output_size: Ints, outputs: Ints) -> bool:
+    """Whether fewer multiplications are worth the transforms: they cost as much as some 8 channels each way,
+    and whole tiles of outputs are computed, however few are wanted."""
+    in_channels = input.shape[1]
     out_channels = weight.numel() // max(1, in_channels * math.prod(weight.shape[2:]))
-    rows, columns = output_size[-2:]
-    computed = 16 * -(-rows // 4) * -(-columns // 4)
-    return min(in_channels, out_channels) >= 16 and computed <= 2 * rows * columns
+    computed = math.prod(-(-size // m) * m for size, m in zip(output_size, outputs, strict=True))
+    return min(in_channels, out_channels) >= 16 and computed <= 2 * math.prod(output_size)
 
 
 # --- torch's own operators, with the same meaning ---------------------------------------------------------------------
