@@ -164,8 +164,8 @@ struct Ahead {
   // Part `index` of `parts`: all channels of the source, and floats from ... to of the gradient.
   void fetch(int64_t index, int64_t parts, int64_t channels, int64_t from, int64_t to) const {
     for (int64_t i = count * index / parts; i < count * (index + 1) / parts; ++i) {
-      for (int64_t c = 0; c < channels; c += 16) __builtin_prefetch(source[i] + c, 0, 2);
-      for (int64_t c = from; c < to; c += 16) __builtin_prefetch(gradient[i] + c, 0, 2);
+      for (int64_t c = 0; c < channels; c += 16) __builtin_prefetch(source[i] + c, 0, 0);
+      for (int64_t c = from; c < to; c += 16) __builtin_prefetch(gradient[i] + c, 0, 0);
     }
   }
 };
