@@ -1,30 +1,42 @@
-"""``convlayers bench --shapes FILE...``: how fast our convolutions are beside torch's, on lists of shapes."""
+"""``convlayers bench``: how fast our convolutions are beside torch's and others', on lists of shapes."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from convlayers.cli import UsageError, positive
 
 DIRECTIONS = ("forward", "training")
+RIVALS = ("torch", "compiled", "onnxruntime", "openvino")
 
 
-def _directions(text: str) -> tuple[str, ...]:
-    chosen = tuple(text.split(","))
-    if len(set(chosen)) != len(chosen) or not set(chosen) <= set(DIRECTIONS):
-        raise argparse.ArgumentTypeError(f"must be {' or '.join(DIRECTIONS)} or both with a comma; received {text!r}")
-    return chosen
+def _some_of(names: Sequence[str]) -> Any:
+    """Reads names with commas between them, for an argument's ``type``."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        chosen = tuple(text.split(","))
+        if len(set(chosen)) != len(chosen) or not set(chosen) <= set(names):
+            raise argparse.ArgumentTypeError(f"must be of {', '.join(names)}, with commas; received {text!r}")
+        return chosen
+
+    return parse
 
 
 def add(subparsers: Any) -> None:
     """Adds the command's arguments."""
     parser = subparsers.add_parser("bench", help="measure convolutions beside torch's", description=__doc__)
-    parser.add_argument("--shapes", metavar="FILE.csv", type=Path, nargs="+", required=True, help="lists of shapes")
+    shapes = "lists of shapes (default: the project's own)"
+    parser.add_argument("--shapes", metavar="FILE.csv", type=Path, nargs="+", help=shapes)
     parser.add_argument("--filter", metavar="TEXT", default="", help="only rows whose name has this in it")
     directions = "forward, training (forward and all gradients), or both (default) with a comma"
-    parser.add_argument("--directions", type=_directions, default=DIRECTIONS, help=directions)
+    parser.add_argument("--directions", type=_some_of(DIRECTIONS), default=DIRECTIONS, help=directions)
+    peers = f"beside ours, of {', '.join(RIVALS)}, with commas (default: torch); ratios are to the first"
+    parser.add_argument("--peers", metavar="NAME,...", type=_some_of(RIVALS), default=("torch",), help=peers)
+    keep = "all peers with convlayers.keep_memory() in force"
+    parser.add_argument("--keep-memory", action="store_true", help=keep)
     seconds = "that one call may take; the batch is halved until it does (default: 1)"
     parser.add_argument("--seconds", type=positive(float), default=1.0, help=seconds)
     parser.add_argument("--rounds", type=positive(int), default=25, help="samples of each, at most (default: 25)")
@@ -38,27 +50,46 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints a line a row as it is measured, then means; returns 1 if any result was wrong."""
     import torch
 
-    from convlayers.bench import limits, peers, report, runner, shapes
+    import convlayers
+    from convlayers.bench import limits, peers, report, runner
 
-    rows = [(str(path), problem) for path in dict.fromkeys(arguments.shapes) for problem in shapes.read(path)]
-    rows = [(file, problem) for file, problem in rows if arguments.filter in problem.name]
-    if not rows:
-        raise UsageError(f"--filter: no row has {arguments.filter!r} in its name")
+    rows = _rows(arguments)
     if arguments.json and (arguments.json.is_dir() or not arguments.json.absolute().parent.is_dir()):
         raise UsageError(f"--json must be a file in a folder that exists; received {arguments.json}")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    settings = runner.Settings(arguments.seconds, arguments.rounds, arguments.budget)
-    done = report.Report(limits.machine(), limits.measure(), settings)
-    print(report.opening(done.machine, done.limits))
-    print(report.header(peers.PEERS), flush=True)
+    if arguments.keep_memory and not convlayers.keep_memory():
+        raise UsageError("--keep-memory: only glibc can be told to keep memory; this is another C library")
+    lacking = {rival: peers.missing(rival) for rival in arguments.peers}
+    rivals = tuple(rival for rival in arguments.peers if not lacking[rival])
+    measured = (*peers.OURS, *(peer for rival in rivals for peer in peers.PEERS[rival]))
+    settings = runner.Settings(arguments.seconds, arguments.rounds, arguments.budget, arguments.keep_memory)
+    done = report.Report(limits.machine(), limits.measure(), settings, rivals)
+    print(report.opening(done.machine, done.limits, settings))
+    for rival, packages in lacking.items():
+        if packages:
+            names = ", ".join(packages)
+            print(f'left out: {rival} (not installed: {names}; pip install "convlayers[bench]")')
+    print(report.header(measured, rivals), flush=True)
     try:
-        for result in runner.measure(rows, arguments.directions, peers.PEERS, settings, done.limits):
+        for result in runner.measure(rows, arguments.directions, measured, settings, done.limits):
             done.results.append(result)
-            print(report.line(result), flush=True)
+            print(report.line(result, rivals), flush=True)
         done.complete = True
     finally:
-        print(report.closing(runner.summaries(done.results)), flush=True)
+        print(report.closing(done.results, rivals), flush=True)
         if arguments.json:
             done.save(arguments.json)
     return 1 if done.wrong else 0
+
+
+def _rows(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
+    """The name of a list and a problem of it, for all that were asked for."""
+    from convlayers.bench import problems, shapes
+
+    paths = {path: str(path) for path in arguments.shapes} if arguments.shapes else problems.lists()
+    rows = [(name, problem) for path, name in paths.items() for problem in shapes.read(path)]
+    rows = [(name, problem) for name, problem in rows if arguments.filter in problem.name]
+    if not rows:
+        raise UsageError(f"--filter: no row has {arguments.filter!r} in its name")
+    return rows
