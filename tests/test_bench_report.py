@@ -49,12 +49,13 @@ def test_means_are_geometric_a_list_a_kind_and_for_all(tmp_path: Path) -> None:
     assert summary.slow(results, "torch") == results[:1]
     lines = report.closing(results, ("torch", "compiled")).splitlines()
     assert lines[0] == "a.csv, forward: geometric mean 2.00 of torch, least 0.50, below 1 in 1 of 2 rows"
-    assert lines[-3:] == [
+    assert lines[-4:] == [
         "all, forward: geometric mean 3.00 of compiled, least 3.00, below 1 in 0 of 1 rows",
         "all, training: geometric mean 0.98 of torch, least 0.98, below 1 in 1 of 1 rows",
-        "below 0.97 of torch: signal forward 0.50",
+        "below 0.97 of torch: 1 of 5",
+        "  0.50 forward  signal",
     ]
-    assert len(lines) == 3 + 3 + 3 + 1
+    assert len(lines) == 3 + 3 + 3 + 2
 
 
 def test_lines_fit_150_characters_and_tell_of_a_cut_batch(tmp_path: Path) -> None:

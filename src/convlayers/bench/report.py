@@ -20,8 +20,9 @@ _FIGURES = ("GFLOP/s", "GB/s", "limit")
 
 @dataclass
 class Report:
-    """Everything of one run; ``rivals`` are the families of peers beside ours."""
+    """Everything of one run: the command that began it, and the families of peers beside ours, its rivals."""
 
+    command: str
     machine: Machine
     limits: Limits
     settings: Settings
@@ -37,6 +38,7 @@ class Report:
     def save(self, path: Path) -> None:
         """Writes JSON: machine, limits, settings, rows (times in seconds), summaries, whether all rows are there."""
         content: dict[str, Any] = {
+            "command": self.command,
             "machine": self.machine._asdict(),
             "limits": self.limits._asdict(),
             "settings": asdict(self.settings),
@@ -133,8 +135,8 @@ def closing(results: list[Result], rivals: tuple[str, ...]) -> str:
     found = summaries(results)
     lines = [_summary(summary) for summary in found if rivals[:1] == (summary.rival,) or summary.by == "all"]
     for rival in rivals[:1]:
-        below = [f"{r.problem.name} {r.direction} {r.ratios[rival]:.2f}" for r in slow(results, rival)]
-        lines += [f"below {SLOW} of {rival}: {', '.join(below) or 'none'}"]
+        below = [f"  {r.ratios[rival]:.2f} {r.direction:8} {r.problem.name}" for r in slow(results, rival)]
+        lines += [f"below {SLOW} of {rival}: {len(below)} of {len(results)}", *below]
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,21 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--budget", type=positive(float), default=3.0, help=budget)
     parser.add_argument("--json", metavar="OUT.json", type=Path, help="where to save all that was measured")
     parser.add_argument("--threads", type=positive(int), help="of torch (default: as torch has it)")
+    render = parser.add_argument_group("show what --json saved, and measure nothing")
+    runs = "print tables of these, or write them to --readme and draw the first to --picture"
+    render.add_argument("--render", metavar="OUT.json", type=Path, nargs="+", help=runs)
+    marks = "the file whose tables, between <!-- speed --> and <!-- /speed -->, are written anew"
+    render.add_argument("--readme", metavar="FILE.md", type=Path, help=marks)
+    render.add_argument("--picture", metavar="FILE.svg", type=Path, help="ratio of every row, sorted, and a roofline")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints a line a row as it is measured, then means; returns 1 if any result was wrong."""
+    if arguments.render:
+        return _render(arguments)
+    for option in ("readme", "picture"):
+        if getattr(arguments, option):
+            raise UsageError(f"--{option} shows what a run saved: --render OUT.json --{option} ...")
     import torch
 
     import convlayers
@@ -64,11 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
     rivals = tuple(rival for rival in arguments.peers if not lacking[rival])
     measured = (*peers.OURS, *(peer for rival in rivals for peer in peers.PEERS[rival]))
     settings = runner.Settings(arguments.seconds, arguments.rounds, arguments.budget, arguments.keep_memory)
-    done = report.Report(limits.machine(), limits.measure(), settings, rivals)
+    packages = dict.fromkeys(package for rival in rivals for package in peers.NEEDS.get(rival, ()))
+    done = report.Report(arguments.line, limits.machine(packages), limits.measure(), settings, rivals)
     print(report.opening(done.machine, done.limits, settings))
-    for rival, packages in lacking.items():
-        if packages:
-            names = ", ".join(packages)
+    for rival, absent in lacking.items():
+        if absent:
+            names = ", ".join(absent)
             print(f'left out: {rival} (not installed: {names}; pip install "convlayers[bench]")')
     print(report.header(measured, rivals), flush=True)
     try:
@@ -93,3 +106,23 @@ def _rows(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
     if not rows:
         raise UsageError(f"--filter: no row has {arguments.filter!r} in its name")
     return rows
+
+
+def _render(arguments: argparse.Namespace) -> int:
+    from convlayers.bench import picture, render
+
+    runs = [render.load(path) for path in arguments.render]
+    texts = [render.tables(run) for run in runs]
+    if arguments.picture:
+        if arguments.picture.suffix != ".svg":
+            raise UsageError(f"--picture must end in .svg; received {arguments.picture}")
+        arguments.picture.parent.mkdir(parents=True, exist_ok=True)
+        arguments.picture.write_text(picture.svg(runs[0]), encoding="utf-8")
+        base = arguments.readme.parent if arguments.readme else Path()
+        texts.insert(0, f"![Ratio of every row, and the roofline]({os.path.relpath(arguments.picture, base)})")
+    text = "\n\n".join(texts)
+    if arguments.readme:
+        render.insert(arguments.readme, text)
+    else:
+        print(text)
+    return 0
