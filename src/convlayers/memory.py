@@ -30,10 +30,15 @@ def keep_memory() -> bool:
         >>> isinstance(keep_memory(), bool)
         True
     """
+    library = glibc()
+    return library is not None and all([library.mallopt(_M_MMAP_MAX, 0), library.mallopt(_M_TRIM_THRESHOLD, -1)])
+
+
+def glibc() -> ctypes.CDLL | None:
+    """The C library, where it is glibc: others have a ``mallopt`` that means other things, or none."""
     try:
         library = ctypes.CDLL(None)
-        library.gnu_get_libc_version  # noqa: B018  (others have a mallopt that means other things)
-        set_option = library.mallopt
-    except (AttributeError, OSError, TypeError):  # no such symbol; no such library; Windows has no library None
-        return False
-    return all([set_option(_M_MMAP_MAX, 0), set_option(_M_TRIM_THRESHOLD, -1)])
+        found = hasattr(library, "gnu_get_libc_version") and hasattr(library, "mallopt")
+    except (OSError, TypeError):  # no such library; Windows has none without a name
+        return None
+    return library if found else None

@@ -62,8 +62,10 @@ def _table(run: dict[str, Any], by: str, rival: str) -> str:
     groups: dict[str, list[dict[str, Any]]] = {}
     for summary in found:
         groups.setdefault(summary["group"], []).append(summary)
-    named = [("**all**" if group == "all" else Path(group).stem, of) for group, of in groups.items()]
-    return _means(run, {"list": "list", "kind": "kind of convolution"}[by], named)
+    # Of a list, the name of its file; a kind's name stays as it is.
+    short = {group: Path(group).stem if by == "list" else group for group in groups} | {"all": "**all**"}
+    head = {"list": "list", "kind": "kind of convolution"}[by]
+    return _means(run, head, [(short[group], of) for group, of in groups.items()])
 
 
 def _rivals(run: dict[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module.add(subparsers)
     words = sys.argv[1:] if arguments is None else list(arguments)
     parsed = parser.parse_args(words)
-    parsed.line = shlex.join(["convlayers", *words])
+    parsed.words = ["convlayers", *words]
     try:
         return modules[parsed.command].run(parsed)
     except ModuleNotFoundError as error:

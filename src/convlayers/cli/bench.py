@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--peers", metavar="NAME,...", type=_some_of(RIVALS), default=("torch",), help=peers)
     keep = "all peers with convlayers.keep_memory() in force"
     parser.add_argument("--keep-memory", action="store_true", help=keep)
+    memory = "measure the memory of a call at its peak, not its time; 1 where ours takes more than it should"
+    parser.add_argument("--memory", action="store_true", help=memory)
     seconds = "that one call may take; the batch is halved until it does (default: 1)"
     parser.add_argument("--seconds", type=positive(float), default=1.0, help=seconds)
     parser.add_argument("--rounds", type=positive(int), default=25, help="samples of each, at most (default: 25)")
@@ -62,27 +65,34 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(f"--{option} shows what a run saved: --render OUT.json --{option} ...")
     import torch
 
-    import convlayers
-    from convlayers.bench import limits, peers, report, runner
+    from convlayers.bench import limits, peers
 
     rows = _rows(arguments)
     if arguments.json and (arguments.json.is_dir() or not arguments.json.absolute().parent.is_dir()):
         raise UsageError(f"--json must be a file in a folder that exists; received {arguments.json}")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    if arguments.keep_memory and not convlayers.keep_memory():
-        raise UsageError("--keep-memory: only glibc can be told to keep memory; this is another C library")
     lacking = {rival: peers.missing(rival) for rival in arguments.peers}
     rivals = tuple(rival for rival in arguments.peers if not lacking[rival])
-    measured = (*peers.OURS, *(peer for rival in rivals for peer in peers.PEERS[rival]))
-    settings = runner.Settings(arguments.seconds, arguments.rounds, arguments.budget, arguments.keep_memory)
     packages = dict.fromkeys(package for rival in rivals for package in peers.NEEDS.get(rival, ()))
-    done = report.Report(arguments.line, limits.machine(packages), limits.measure(), settings, rivals)
-    print(report.opening(done.machine, done.limits, settings))
+    machine = limits.machine(packages)
     for rival, absent in lacking.items():
         if absent:
             names = ", ".join(absent)
             print(f'left out: {rival} (not installed: {names}; pip install "convlayers[bench]")')
+    return (_memory if arguments.memory else _time)(arguments, rows, rivals, machine)
+
+
+def _time(arguments: argparse.Namespace, rows: list[tuple[str, Any]], rivals: tuple[str, ...], machine: Any) -> int:
+    import convlayers
+    from convlayers.bench import limits, peers, report, runner
+
+    if arguments.keep_memory and not convlayers.keep_memory():
+        raise UsageError("--keep-memory: only glibc can be told to keep memory; this is another C library")
+    measured = (*peers.OURS, *(peer for rival in rivals for peer in peers.PEERS[rival]))
+    settings = runner.Settings(arguments.seconds, arguments.rounds, arguments.budget, arguments.keep_memory)
+    done = report.Report(_line(arguments), machine, limits.measure(), settings, rivals)
+    print(report.opening(done.machine, done.limits, settings))
     print(report.header(measured, rivals), flush=True)
     try:
         for result in runner.measure(rows, arguments.directions, measured, settings, done.limits):
@@ -94,6 +104,33 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             done.save(arguments.json)
     return 1 if done.wrong else 0
+
+
+def _memory(arguments: argparse.Namespace, rows: list[tuple[str, Any]], rivals: tuple[str, ...], machine: Any) -> int:
+    from convlayers.bench import footprint, peers
+
+    if arguments.keep_memory:
+        raise UsageError("--memory sees what a call needs beyond what is kept; leave --keep-memory out")
+    if not footprint.prepare():
+        raise UsageError("--memory needs Linux and glibc")
+    measured = (*peers.OURS, *(peer for rival in rivals for peer in peers.PEERS[rival]))
+    print(footprint.header(measured), flush=True)
+    found = []
+    try:
+        for one in footprint.measure(rows, arguments.directions, measured):
+            found.append(one)
+            print(footprint.line(one, measured), flush=True)
+    finally:
+        more = sum(not one.fits for one in found)
+        print(f"more than results, packed weights and 2 MB a thread: {more} of {len(found)}", flush=True)
+        if arguments.json:
+            footprint.save(arguments.json, _line(arguments), machine, found)
+    return 1 if more else 0
+
+
+def _line(arguments: argparse.Namespace) -> str:
+    """The command as it was given, with files' names alone: their folders mean nothing elsewhere."""
+    return shlex.join(Path(word).name if os.sep in word else word for word in arguments.words)
 
 
 def _rows(arguments: argparse.Namespace) -> list[tuple[str, Any]]:
