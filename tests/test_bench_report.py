@@ -48,7 +48,7 @@ def test_means_are_geometric_a_list_a_kind_and_for_all(tmp_path: Path) -> None:
     assert (total.rows, total.geometric_mean, total.least, total.below_one) == (3, pytest.approx(16 ** (1 / 3)), 0.5, 1)
     assert summary.slow(results, "torch") == results[:1]
     lines = report.closing(results, ("torch", "compiled")).splitlines()
-    assert lines[0] == "a.csv, forward: geometric mean 2.00 of torch, least 0.50, below 1 in 1 of 2 rows"
+    assert lines[0] == "list a.csv, forward: geometric mean 2.00 of torch, least 0.50, below 1 in 1 of 2 rows"
     assert lines[-4:] == [
         "all, forward: geometric mean 3.00 of compiled, least 3.00, below 1 in 0 of 1 rows",
         "all, training: geometric mean 0.98 of torch, least 0.98, below 1 in 1 of 1 rows",

@@ -78,8 +78,8 @@ def _roofline(rows: list[dict[str, Any]], limits: dict[str, float]) -> list[str]
     left, right, top, bottom = 556, 936, 64, 340
     across = _scale([row["operations_a_byte"] for row in rows], left, right)
     up = _scale([limits["gflops"], *(row["gflops"] for row in rows)], bottom, top)
-    most = f"{limits['gflops']:.0f} GFLOP/s and {limits['gbytes']:.0f} GB/s"
-    parts = [_text(left - 48, 30, f"Speed beside the machine's limits: {most}", "title")]
+    most = f"{limits['gflops']:.0f} GFLOP/s, {limits['gbytes']:.0f} GB/s"
+    parts = [_text(left - 48, 30, f"Machine's measured limits: {most}", "title")]
     parts.append(_text(left - 48, 48, "GFLOP/s as the definition counts them; Winograd's algorithm does fewer"))
     for tick in up.ticks(2):
         parts += _horizontal(left, right, up.at(tick), f"{tick:g}", "grid")

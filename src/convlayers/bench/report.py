@@ -141,7 +141,8 @@ def closing(results: list[Result], rivals: tuple[str, ...]) -> str:
 
 
 def _summary(summary: Summary) -> str:
+    name = summary.group if summary.by == "all" else f"{summary.by} {summary.group}"
     return (
-        f"{summary.group}, {summary.direction}: geometric mean {summary.geometric_mean:.2f} of {summary.rival}, "
+        f"{name}, {summary.direction}: geometric mean {summary.geometric_mean:.2f} of {summary.rival}, "
         f"least {summary.least:.2f}, below 1 in {summary.below_one} of {summary.rows} rows"
     )
