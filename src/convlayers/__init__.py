@@ -1,6 +1,7 @@
 """The convolution layer, complete and fast, for PyTorch."""
 
 from convlayers import functional
+from convlayers.memory import keep_memory
 from convlayers.nn import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -132,6 +133,7 @@ __all__ = [
     "functional",
     "isa",
     "isas",
+    "keep_memory",
     "precision",
     "which",
 ]

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from convlayers.bench import reference
 from convlayers.bench.data import Data
-from convlayers.bench.peers import Peer
+from convlayers.bench.peers import Peer, UnsupportedError
 from convlayers.bench.problem import Problem
 
 #: The batch that results are checked with, at most.
@@ -35,10 +35,17 @@ class Verdict(NamedTuple):
     Attributes:
         error: the largest error over its bound, of all results; at most 1 is right. NaN where there is no number.
         wrong: what is wrong, in a sentence; empty where all is right.
+        lacks: why there is nothing to compare, in a sentence: the peer has no such computation. Empty where it has.
     """
 
     error: float
-    wrong: str
+    wrong: str = ""
+    lacks: str = ""
+
+    @property
+    def right(self) -> bool:
+        """Whether there is a result, and it is right."""
+        return not self.wrong and not self.lacks
 
 
 def verdicts(problem: Problem, directions: tuple[str, ...], peers: tuple[Peer, ...]) -> dict[str, dict[str, Verdict]]:
@@ -62,10 +69,14 @@ def _verdict(problem: Problem, data: Data, direction: str, peer: Peer, right: tu
     try:
         calls = peer.prepare(problem, data)
         if direction == "training":
+            if calls.training is None:
+                return Verdict(math.nan, lacks="computes no gradients")
             return _compared(problem, tuple(calls.training()), right)
         with torch.no_grad():
             return _compared(problem, (calls.forward(),), right[:1])
-    except (RuntimeError, ValueError, TypeError) as error:
+    except UnsupportedError as error:
+        return Verdict(math.nan, lacks=str(error))
+    except Exception as error:  # whatever a peer of others may raise
         return Verdict(math.nan, f"raises {type(error).__name__}: {str(error).partition(chr(10))[0]}")
 
 
@@ -99,4 +110,4 @@ def _compared(problem: Problem, returned: tuple[Tensor, ...], right: tuple[Tenso
                 error / bound, f"{name} is off by {error:.1e} of its largest value, at most {bound:.1e} is right"
             )
         worst = max(worst, error / bound)
-    return Verdict(worst, "")
+    return Verdict(worst)

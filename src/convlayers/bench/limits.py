@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 class Machine(NamedTuple):
-    """What is measured on."""
+    """What is measured on; ``others`` are the versions of the packages that other peers need."""
 
     processor: str
     threads: int
@@ -26,6 +27,7 @@ class Machine(NamedTuple):
     torch: str
     convlayers: str
     system: str
+    others: dict[str, str]
 
 
 class Limits(NamedTuple):
@@ -36,10 +38,16 @@ class Limits(NamedTuple):
     gbytes: float
 
 
-def machine() -> Machine:
-    """This machine, as far as it says what it is."""
+def machine(packages: Iterable[str] = ()) -> Machine:
+    """This machine, as far as it says what it is, with the versions of ``packages``."""
     return Machine(
-        _processor(), torch.get_num_threads(), convlayers.isa(), torch.__version__, _version(), platform.platform()
+        processor=_processor(),
+        threads=torch.get_num_threads(),
+        isa=convlayers.isa(),
+        torch=torch.__version__,
+        convlayers=version("convlayers"),
+        system=platform.platform(),
+        others={package: version(package) for package in packages},
     )
 
 
@@ -85,9 +93,3 @@ def _processor() -> str:
     lines = file.read_text().splitlines() if file.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("convlayers")

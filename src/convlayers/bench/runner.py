@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import torch
 from convlayers.bench import check, timing
 from convlayers.bench.check import Verdict
 from convlayers.bench.data import Data
+from convlayers.bench.kinds import kind
 from convlayers.bench.limits import Limits
 from convlayers.bench.peers import Calls, Peer
 from convlayers.bench.problem import Problem
@@ -29,26 +29,28 @@ class Settings:
         seconds: that one call of any peer may take; the batch is cut until it does.
         rounds: samples of each peer, at most.
         budget: seconds for the samples of one row in one direction.
+        keep_memory: whether :func:`convlayers.keep_memory` is in force, for every peer.
     """
 
     seconds: float = 1.0
     rounds: int = 25
     budget: float = 3.0
+    keep_memory: bool = False
 
 
 class Figures(NamedTuple):
     """What was measured.
 
     Attributes:
-        times: of each peer, by name.
-        ratio: time of the fastest rival over that of the first peer; None without rivals.
+        times: of each peer that was timed, by name.
+        ratios: for each family beside ours, the time of its fastest over that of the first peer.
         gflops, gbytes: what the first peer did, in thousands of millions a second: two operations a multiplication,
             padding counted; input, weight and output once a pass.
         share: of the limit that is nearer. Above 1 where the data stayed in the caches.
     """
 
     times: dict[str, Times]
-    ratio: float | None
+    ratios: dict[str, float]
     gflops: float
     gbytes: float
     share: float
@@ -61,7 +63,7 @@ class Result:
     Attributes:
         problem: with the batch that was timed.
         batch: the batch that the list gives.
-        figures: None where a peer is wrong.
+        figures: None where the first peer is wrong; another that is wrong, or lacks the problem, is not timed.
     """
 
     file: str
@@ -70,6 +72,16 @@ class Result:
     batch: int
     verdicts: dict[str, Verdict]
     figures: Figures | None
+
+    @property
+    def kind(self) -> str:
+        """What kind of convolution it is."""
+        return kind(self.problem)
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """The figures' ratios; none where there are no figures."""
+        return self.figures.ratios if self.figures else {}
 
     @property
     def wrong(self) -> dict[str, str]:
@@ -93,24 +105,29 @@ def measure(
     """
     for file, problem in rows:
         for direction, verdicts in check.verdicts(problem, directions, peers).items():
-            if any(verdict.wrong for verdict in verdicts.values()):
+            able = tuple(peer for peer in peers if verdicts[peer.name].right)
+            if peers[0] not in able:
                 yield Result(file, direction, problem, problem.batch, verdicts, None)
             else:
-                timed = problem.with_batch(affordable(problem, direction, peers, settings.seconds))
-                figures = _timed(timed, direction, peers, settings, limits)
+                timed = problem.with_batch(affordable(problem, direction, able, settings.seconds))
+                figures = _timed(timed, direction, able, settings, limits)
                 yield Result(file, direction, timed, problem.batch, verdicts, figures)
 
 
 def _timed(problem: Problem, direction: str, peers: tuple[Peer, ...], settings: Settings, limits: Limits) -> Figures:
     with torch.set_grad_enabled(direction == "training"):
-        times = timing.alternating(_calls(problem, direction, peers), settings.rounds, settings.budget)
+        settle = timing.SETTLE if any(peer.own_threads for peer in peers) else 0.0
+        times = timing.alternating(_calls(problem, direction, peers), settings.rounds, settings.budget, settle)
     ours = times[peers[0].name].median
-    rivals = [times[peer.name].median for peer in peers if peer.rival]
+    ratios: dict[str, float] = {}
+    for peer in peers:
+        if peer.family != peers[0].family:
+            ratio = times[peer.name].median / ours
+            ratios[peer.family] = min(ratio, ratios.get(peer.family, ratio))
     gflops = PASSES[direction] * 2 * problem.macs / ours / 1e9
     gbytes = PASSES[direction] * problem.bytes / ours / 1e9
     share = max(gflops / limits.gflops, gbytes / limits.gbytes)
-    ratio = min(rivals) / ours if rivals else None
-    return Figures(times, ratio, gflops, gbytes, share)
+    return Figures(times, ratios, gflops, gbytes, share)
 
 
 def affordable(problem: Problem, direction: str, peers: tuple[Peer, ...], seconds: float) -> int:
@@ -132,27 +149,3 @@ def _calls(problem: Problem, direction: str, peers: tuple[Peer, ...]) -> dict[st
     data = Data(problem)
     prepared: dict[str, Calls] = {peer.name: peer.prepare(problem, data) for peer in peers}
     return {name: getattr(calls, direction) for name, calls in prepared.items()}
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Ratios of one file in one direction; every row counts the same."""
-
-    file: str
-    direction: str
-    rows: int
-    geometric_mean: float
-    least: float
-    below_one: int
-
-
-def summaries(results: Iterable[Result]) -> list[Summary]:
-    """A summary for each file and direction, of the rows that have a ratio."""
-    ratios: dict[tuple[str, str], list[float]] = {}
-    for result in results:
-        if result.figures and result.figures.ratio is not None:
-            ratios.setdefault((result.file, result.direction), []).append(result.figures.ratio)
-    return [
-        Summary(*key, len(of), statistics.geometric_mean(of), min(of), sum(ratio < 1 for ratio in of))
-        for key, of in ratios.items()
-    ]

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 #: Seconds of work that one sample should be, so that the clock and one interruption do not matter.
 SAMPLE = 2e-3
+#: Seconds of calls before a sample where callers have threads of their own: idle ones wait in a loop for about so long.
+SETTLE = 10e-3
 #: Rounds that are taken even where they cost more than the budget.
 LEAST_ROUNDS = 3
 
@@ -32,13 +34,14 @@ def estimate(call: Call) -> float:
     return min(_sample(call, 1) for _ in range(3))
 
 
-def alternating(calls: dict[str, Call], rounds: int, budget: float) -> dict[str, Times]:
+def alternating(calls: dict[str, Call], rounds: int, budget: float, settle: float = 0.0) -> dict[str, Times]:
     """Times calls in turn, A B C A B C and so on.
 
     Args:
         calls: what to time, by name.
         rounds: samples of each, at most.
         budget: seconds for all of it, from the first call to the last; :data:`LEAST_ROUNDS` are taken in any case.
+        settle: seconds of calls before each sample, not counted: what the caller before left running ends in them.
 
     Returns:
         The times of each, under its name.
@@ -50,8 +53,16 @@ def alternating(calls: dict[str, Call], rounds: int, budget: float) -> dict[str,
         if done >= LEAST_ROUNDS and (time.perf_counter() - begin) * (done + 1) > budget * done:
             break
         for name, call in calls.items():
+            if settle:
+                _repeat(call, settle)
             samples[name].append(_sample(call, repeats[name]))
     return {name: _summary(taken, repeats[name]) for name, taken in samples.items()}
+
+
+def _repeat(call: Call, seconds: float) -> None:
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        call()
 
 
 def _sample(call: Call, repeats: int) -> float:

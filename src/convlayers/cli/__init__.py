@@ -42,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     modules = {name: importlib.import_module(f"convlayers.cli.{name}") for name in COMMANDS}
     for module in modules.values():
         module.add(subparsers)
-    parsed = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    parsed = parser.parse_args(words)
+    parsed.words = ["convlayers", *words]
     try:
         return modules[parsed.command].run(parsed)
     except ModuleNotFoundError as error:

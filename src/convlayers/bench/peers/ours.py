@@ -17,7 +17,8 @@ class Ours:
     """Ours in a layout."""
 
     layout: str
-    rival: bool = False
+    family: str = "ours"
+    own_threads: bool = False
 
     @property
     def name(self) -> str:

@@ -17,11 +17,15 @@ class Calls(NamedTuple):
 
     Attributes:
         forward: returns the output.
-        training: returns the output and the gradients of input, weight and bias.
+        training: returns the output and the gradients of input, weight and bias; None where there are no gradients.
     """
 
     forward: Callable[[], Tensor]
-    training: Callable[[], tuple[Tensor, ...]]
+    training: Callable[[], tuple[Tensor, ...]] | None
+
+
+class UnsupportedError(Exception):
+    """A peer has no way to compute a problem: a clause that says what it lacks."""
 
 
 class Peer(Protocol):
@@ -29,17 +33,25 @@ class Peer(Protocol):
 
     Attributes:
         name: two words, the implementation and its layout.
-        rival: whether ours is measured against it.
+        family: its name in ``PEERS``; ``'ours'`` for ours.
+        own_threads: whether it runs on threads other than torch's.
     """
 
     @property
     def name(self) -> str: ...
 
     @property
-    def rival(self) -> bool: ...
+    def family(self) -> str: ...
+
+    @property
+    def own_threads(self) -> bool: ...
 
     def prepare(self, problem: Problem, data: Data) -> Calls:
-        """Does what need not be done every call: lays out the data, builds what runs."""
+        """Does what need not be done every call: lays out the data, builds what runs.
+
+        Raises:
+            UnsupportedError: where the peer has no such convolution.
+        """
 
 
 def differentiable(function: Callable[[Tensor, Tensor, Tensor], Tensor], tensors: Tensors) -> Calls:

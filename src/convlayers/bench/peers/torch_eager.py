@@ -7,6 +7,7 @@ part of the call.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,26 +24,31 @@ class TorchEager:
     """torch in a layout."""
 
     layout: str
-    rival: bool = True
+    family: str = "torch"
+    own_threads: bool = False
 
     @property
     def name(self) -> str:
         return f"torch {self.layout}"
 
     def prepare(self, problem: Problem, data: Data) -> Calls:
-        options: dict[str, Any] = {"stride": problem.stride, "padding": problem.low, "dilation": problem.dilation}
-        if problem.transposed:
-            options["output_padding"] = problem.output_padding
-        elif not problem.symmetric:
-            options["padding"] = 0
-        function = functools.partial(getattr(F, problem.function), groups=problem.groups, **options)
-        inside = (..., *(slice(size) for size in problem.output_size))
+        return differentiable(convolution(problem), data.laid_out(self.layout))
 
-        def padded(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-            return function(F.pad(input, problem.pairs), weight, bias)
 
-        def cut(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-            return function(input, weight, bias)[inside]
+def convolution(problem: Problem) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """A function of input, weight and bias that computes the problem with torch's operators."""
+    options: dict[str, Any] = {"stride": problem.stride, "padding": problem.low, "dilation": problem.dilation}
+    if problem.transposed:
+        options["output_padding"] = problem.output_padding
+    elif not problem.symmetric:
+        options["padding"] = 0
+    function = functools.partial(getattr(F, problem.function), groups=problem.groups, **options)
+    inside = (..., *(slice(size) for size in problem.output_size))
 
-        whole = function if problem.symmetric else cut if problem.transposed else padded
-        return differentiable(whole, data.laid_out(self.layout))
+    def padded(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return function(F.pad(input, problem.pairs), weight, bias)
+
+    def cut(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return function(input, weight, bias)[inside]
+
+    return function if problem.symmetric else cut if problem.transposed else padded
