@@ -126,7 +126,7 @@ void run_row_tile(const DepthwiseProblem& p, const RowTile& s, int64_t c) {
           for (int t = 0; t < Taps; ++t) w[t] = load(p.weight + tap[t * s.direction] * channels + c);
 #pragma GCC unroll 64
           for (int i = 0; i < kSources; ++i, at += s.unit) {
-            if (!(seen >> i & 1)) continue;
+            if (is_outside(seen, i)) continue;
             const Vec x = load_first(at, lanes);
 #pragma GCC unroll 8
             for (int t = 0; t < Taps; ++t)
@@ -139,8 +139,10 @@ void run_row_tile(const DepthwiseProblem& p, const RowTile& s, int64_t c) {
         const float* at = s.line[l].at + window->at + c;
         const Vec w = load(p.weight + *tap * channels + c);
 #pragma GCC unroll 16
-        for (int i = 0; i < Rows; ++i, at += s.jump)
-          if (seen >> i & 1) sum[i] += w * load_first(at, lanes);
+        for (int i = 0; i < Rows; ++i, at += s.jump) {
+          if (is_outside(seen, i)) continue;
+          sum[i] += w * load_first(at, lanes);
+        }
       }
     }
   };

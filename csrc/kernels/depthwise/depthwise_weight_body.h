@@ -94,13 +94,11 @@ void sum_rows(const DepthwiseWeightProblem& p, const RowSum& s, int64_t c, float
           for (int i = 0; i < (Count - 1) * Stride + Taps; ++i)
 #pragma GCC unroll 4
             for (int l = 0; l < Lines; ++l) {
-              if (seen[l] >> i & 1) {
-                const Vec x = load_first(at[l], lanes);
+              if (is_outside(seen[l], i)) continue;
+              const Vec x = load_first(at[l] + i * s.unit, lanes);
 #pragma GCC unroll 8
-                for (int t = 0; t < Taps; ++t)
-                  if (i >= t && (i - t) % Stride == 0 && (i - t) / Stride < Count) sum[l][t] += g[(i - t) / Stride] * x;
-              }
-              at[l] += s.unit;
+              for (int t = 0; t < Taps; ++t)
+                if (i >= t && (i - t) % Stride == 0 && (i - t) / Stride < Count) sum[l][t] += g[(i - t) / Stride] * x;
             }
         };
         if (s.outputs[k].count == kMany)

@@ -61,6 +61,7 @@ struct Window {
   int64_t at;
   uint64_t seen;
 };
+inline bool is_outside(uint64_t seen, int i) { return __builtin_expect(!(seen >> i & 1), 0); }
 inline Window find_window(const Straight& s, int64_t entry, int64_t count, int64_t apart) {
   const auto until = [&](int64_t bound) {
     return std::clamp<int64_t>((bound - entry + apart - 1) / apart, 0, count);
