@@ -101,7 +101,6 @@ struct RowTile {
 template <int Rows, int Taps, int Stride>
 void run_row_tile(const DepthwiseProblem& p, const RowTile& s, int64_t c) {
   constexpr int kSources = (Rows - 1) * Stride + Taps;
-  static_assert(kSources < 64);
   const int64_t channels = rounded(p.channels), width = p.channels - c;
   Vec sum[Rows];
   const Vec bias = p.bias ? load_first(p.bias + c, width) : Vec{};
@@ -112,44 +111,32 @@ void run_row_tile(const DepthwiseProblem& p, const RowTile& s, int64_t c) {
     __builtin_prefetch(s.below + i * s.jump + c);
     __builtin_prefetch(s.output[i] + s.down + c, 1);
   }
-  const auto accumulate = [&](int64_t lanes) __attribute__((always_inline)) {
-    for (int64_t l = 0; l < s.lines; ++l) {
-      const int64_t* tap = s.line[l].tap;
-      const Window* window = s.window;
-      if constexpr (Taps > 1)
-        for (int64_t k = 0; k < s.groups; ++k, ++window, tap += Taps * s.direction) {
-          const uint64_t seen = window->seen;
-          if (seen == 0) continue;
-          const float* at = s.line[l].at + window->at + c;
-          Vec w[Taps];
-#pragma GCC unroll 8
-          for (int t = 0; t < Taps; ++t) w[t] = load(p.weight + tap[t * s.direction] * channels + c);
-#pragma GCC unroll 64
-          for (int i = 0; i < kSources; ++i, at += s.unit) {
-            if (is_outside(seen, i)) continue;
-            const Vec x = load_first(at, lanes);
-#pragma GCC unroll 8
-            for (int t = 0; t < Taps; ++t)
-              if (i >= t && (i - t) % Stride == 0 && (i - t) / Stride < Rows) sum[(i - t) / Stride] += w[t] * x;
-          }
-        }
-      for (int64_t k = 0; k < s.singles; ++k, ++window, tap += s.direction) {
-        const uint64_t seen = window->seen;
-        if (seen == 0) continue;
+  const Lanes lanes(width);
+  for (int64_t l = 0; l < s.lines; ++l) {
+    const int64_t* tap = s.line[l].tap;
+    const Window* window = s.window;
+    if constexpr (Taps > 1)
+      for (int64_t k = 0; k < s.groups; ++k, ++window, tap += Taps * s.direction) {
+        if (window->seen == 0) continue;
         const float* at = s.line[l].at + window->at + c;
-        const Vec w = load(p.weight + *tap * channels + c);
-#pragma GCC unroll 16
-        for (int i = 0; i < Rows; ++i, at += s.jump) {
-          if (is_outside(seen, i)) continue;
-          sum[i] += w * load_first(at, lanes);
-        }
+        Vec w[Taps];
+#pragma GCC unroll 8
+        for (int t = 0; t < Taps; ++t) w[t] = load(p.weight + tap[t * s.direction] * channels + c);
+        for_seen<kSources, Taps / 2>(window->seen, [&](int i) __attribute__((always_inline)) {
+          const Vec x = load(at + i * s.unit, lanes);
+#pragma GCC unroll 8
+          for (int t = 0; t < Taps; ++t)
+            if (i >= t && (i - t) % Stride == 0 && (i - t) / Stride < Rows) sum[(i - t) / Stride] += w[t] * x;
+        });
       }
+    for (int64_t k = 0; k < s.singles; ++k, ++window, tap += s.direction) {
+      if (window->seen == 0) continue;
+      const float* at = s.line[l].at + window->at + c;
+      const Vec w = load(p.weight + *tap * channels + c);
+      for_seen<Rows, 0>(window->seen,
+                        [&](int i) __attribute__((always_inline)) { sum[i] += w * load(at + i * s.jump, lanes); });
     }
-  };
-  if (width >= kLanes)
-    accumulate(kLanes);
-  else
-    accumulate(width);
+  }
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) store_first(s.output[i] + c, sum[i], width);
   if (p.activation.code == convlayers::ActivationCode::kIdentity) return;

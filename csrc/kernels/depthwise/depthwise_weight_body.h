@@ -72,48 +72,37 @@ template <int Lines, int Taps, int Stride>
 void sum_rows(const DepthwiseWeightProblem& p, const RowSum& s, int64_t c, float* result) {
   const int64_t width = p.channels - c, channels = rounded(p.channels);
   Vec sum[Lines][Taps] = {};
-  const auto accumulate = [&](int64_t lanes) __attribute__((always_inline)) {
-    for (int64_t row = 0; row < s.rows; ++row) {
-      const float* const* line = s.line + row * s.lines;
-      const float* gradient = s.gradient[row] + c;
-      for (int64_t k = 0; k < s.count; ++k) {
-        const int64_t* offset = s.offset + s.outputs[k].first;
-        const Window& window = s.window[k];
-        uint64_t seen[Lines];
-        const float* at[Lines];
+  const Lanes lanes(width);
+  for (int64_t row = 0; row < s.rows; ++row) {
+    const float* const* line = s.line + row * s.lines;
+    const float* gradient = s.gradient[row] + c;
+    for (int64_t k = 0; k < s.count; ++k) {
+      const int64_t* offset = s.offset + s.outputs[k].first;
+      const Window& window = s.window[k];
+      const auto slide = [&]<int Count>(std::integral_constant<int, Count>) __attribute__((always_inline)) {
+        Vec g[Count];
+#pragma GCC unroll 8
+        for (int i = 0; i < Count; ++i) g[i] = load(gradient + offset[i * s.every], lanes);
 #pragma GCC unroll 4
         for (int l = 0; l < Lines; ++l) {
-          seen[l] = line[l] ? window.seen : 0;
-          at[l] = (line[l] ? line[l] : p.source) + window.at + c;
+          if (!line[l]) continue;
+          const float* at = line[l] + window.at + c;
+          for_seen<(Count - 1) * Stride + Taps, Taps / 2>(window.seen, [&](int i) __attribute__((always_inline)) {
+            const Vec x = load(at + i * s.unit, lanes);
+#pragma GCC unroll 8
+            for (int t = 0; t < Taps; ++t)
+              if (i >= t && (i - t) % Stride == 0 && (i - t) / Stride < Count) sum[l][t] += g[(i - t) / Stride] * x;
+          });
         }
-        const auto slide = [&]<int Count>(std::integral_constant<int, Count>) __attribute__((always_inline)) {
-          Vec g[Count];
-#pragma GCC unroll 8
-          for (int i = 0; i < Count; ++i) g[i] = load_first(gradient + offset[i * s.every], lanes);
-#pragma GCC unroll 32
-          for (int i = 0; i < (Count - 1) * Stride + Taps; ++i)
-#pragma GCC unroll 4
-            for (int l = 0; l < Lines; ++l) {
-              if (is_outside(seen[l], i)) continue;
-              const Vec x = load_first(at[l] + i * s.unit, lanes);
-#pragma GCC unroll 8
-              for (int t = 0; t < Taps; ++t)
-                if (i >= t && (i - t) % Stride == 0 && (i - t) / Stride < Count) sum[l][t] += g[(i - t) / Stride] * x;
-            }
-        };
-        if (s.outputs[k].count == kMany)
-          slide(std::integral_constant<int, kMany>());
-        else if (s.outputs[k].count == kSeveral)
-          slide(std::integral_constant<int, kSeveral>());
-        else
-          slide(std::integral_constant<int, 1>());
-      }
+      };
+      if (s.outputs[k].count == kMany)
+        slide(std::integral_constant<int, kMany>());
+      else if (s.outputs[k].count == kSeveral)
+        slide(std::integral_constant<int, kSeveral>());
+      else
+        slide(std::integral_constant<int, 1>());
     }
-  };
-  if (width >= kLanes)
-    accumulate(kLanes);
-  else
-    accumulate(width);
+  }
 #pragma GCC unroll 4
   for (int l = 0; l < Lines; ++l)
 #pragma GCC unroll 8

@@ -61,13 +61,30 @@ struct Window {
   int64_t at;
   uint64_t seen;
 };
-inline bool is_outside(uint64_t seen, int i) { return __builtin_expect(!(seen >> i & 1), 0); }
 inline Window find_window(const Straight& s, int64_t entry, int64_t count, int64_t apart) {
   const auto until = [&](int64_t bound) {
     return std::clamp<int64_t>((bound - entry + apart - 1) / apart, 0, count);
   };
   const int64_t low = entry < s.low ? until(s.low) : 0, high = entry < s.high ? until(s.high) : 0;
   return {(entry - s.low) * s.step, (uint64_t{1} << high) - (uint64_t{1} << std::min(low, high))};
+}
+
+// Calls f(i) for each of Count sources that is seen, as straight-line code. A border takes a few at the ends: while all but
+// Edge of those are there, the others are not looked for one by one.
+template <int Count, int Edge, class F>
+inline __attribute__((always_inline)) void for_seen(uint64_t seen, const F& f) {
+  static_assert(Count < 64);
+  constexpr int kEdge = Count > 2 * Edge ? Edge : 0;
+  constexpr uint64_t kInner = (uint64_t{1} << (Count - kEdge)) - (uint64_t{1} << kEdge);
+  if ((seen & kInner) == kInner) {
+#pragma GCC unroll 64
+    for (int i = 0; i < Count; ++i)
+      if ((i >= kEdge && i < Count - kEdge) || (seen >> i & 1)) f(i);
+  } else {
+#pragma GCC unroll 64
+    for (int i = 0; i < Count; ++i)
+      if (seen >> i & 1) f(i);
+  }
 }
 
 }  // namespace
