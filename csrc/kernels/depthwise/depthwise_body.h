@@ -93,24 +93,20 @@ struct RowTile {
   int64_t unit, jump;    // floats from tap to tap, from output to output
   int64_t groups, singles, direction;
   float* const* output;
-  const float* below;  // what the row below will be the first to read, and
-  int64_t down;        // how far on it writes
+  const float* below;  // what the row below will be the first to read
 };
 
 // Of a vector of channels, Rows outputs: each source is read once for all that share it through the Taps of a group.
 template <int Rows, int Taps, int Stride>
 void run_row_tile(const DepthwiseProblem& p, const RowTile& s, int64_t c) {
   constexpr int kSources = (Rows - 1) * Stride + Taps;
-  const int64_t channels = rounded(p.channels), width = p.channels - c;
+  const int64_t channels = rounded(p.channels), width = p.channels - c, unit = s.unit, jump = s.jump;
   Vec sum[Rows];
   const Vec bias = p.bias ? load_first(p.bias + c, width) : Vec{};
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) sum[i] = bias;
 #pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) {
-    __builtin_prefetch(s.below + i * s.jump + c);
-    __builtin_prefetch(s.output[i] + s.down + c, 1);
-  }
+  for (int i = 0; i < Rows; ++i) __builtin_prefetch(s.below + i * s.jump + c);
   const Lanes lanes(width);
   for (int64_t l = 0; l < s.lines; ++l) {
     const int64_t* tap = s.line[l].tap;
@@ -122,8 +118,8 @@ void run_row_tile(const DepthwiseProblem& p, const RowTile& s, int64_t c) {
         Vec w[Taps];
 #pragma GCC unroll 8
         for (int t = 0; t < Taps; ++t) w[t] = load(p.weight + tap[t * s.direction] * channels + c);
-        for_seen<kSources, Taps / 2>(window->seen, [&](int i) __attribute__((always_inline)) {
-          const Vec x = load(at + i * s.unit, lanes);
+        for_seen<kSources, Taps / 2>(window->seen, at, unit, [&](int i, const float* from) __attribute__((always_inline)) {
+          const Vec x = load(from, lanes);
 #pragma GCC unroll 8
           for (int t = 0; t < Taps; ++t)
             if (i >= t && (i - t) % Stride == 0 && (i - t) / Stride < Rows) sum[(i - t) / Stride] += w[t] * x;
@@ -133,12 +129,18 @@ void run_row_tile(const DepthwiseProblem& p, const RowTile& s, int64_t c) {
       if (window->seen == 0) continue;
       const float* at = s.line[l].at + window->at + c;
       const Vec w = load(p.weight + *tap * channels + c);
-      for_seen<Rows, 0>(window->seen,
-                        [&](int i) __attribute__((always_inline)) { sum[i] += w * load(at + i * s.jump, lanes); });
+      for_seen<Rows, 0>(window->seen, at, jump, [&](int i, const float* from) __attribute__((always_inline)) {
+        sum[i] += w * load(from, lanes);
+      });
     }
   }
+  if (width >= kLanes) {
 #pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) store_first(s.output[i] + c, sum[i], width);
+    for (int i = 0; i < Rows; ++i) store(s.output[i] + c, sum[i]);
+  } else {
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) store_first(s.output[i] + c, sum[i], width);
+  }
   if (p.activation.code == convlayers::ActivationCode::kIdentity) return;
   for (int i = 0; i < Rows; ++i) {
     float* to = s.output[i] + c;
@@ -166,7 +168,7 @@ inline RowTileFunction row_tile(const Slide& s, int64_t rows) {
   }
 }
 
-// Channels of a tile that are handled before the row below: with a tile's width, few enough for the first-level cache.
+// Channels that are worth a task of their own, or a turn: with a tile's width, few enough for the first-level cache.
 constexpr int64_t kStrip = 4 * kLanes;
 
 // Tasks: bands of rows, and where these are few, parts of the channels.
@@ -193,55 +195,72 @@ inline int64_t fill_row(const DepthwiseProblem& p, const Region& r, const Slide&
   return count;
 }
 
-// What a task needs, for one region after the other.
+// The tiles of a region's rows, and the windows of each: near equal parts of the outputs that share sources.
+class RowTiles {
+ public:
+  RowTiles(const Region& r, const Slide& s)
+      : windows_(s.groups + s.singles), first_(std::max<int64_t>(s.last - s.first, 0)), rows_(std::max<int64_t>(s.last - s.first, 0)),
+        window_(std::max<int64_t>(s.last - s.first, 0) * windows_) {
+    const int64_t outputs = s.last - s.first;
+    const int64_t tiles = ((outputs + s.every - 1) / s.every + kStraightRows - 1) / kStraightRows;
+    Window* window = window_.get();
+    for (int64_t i = 0; i < tiles; ++i)
+      for (int64_t phase = 0; phase < s.every; ++phase) {
+        const int64_t all = (outputs - phase + s.every - 1) / s.every, j = all * i / tiles, some = all * (i + 1) / tiles - j;
+        if (some == 0) continue;
+        const int64_t first = s.first + phase + j * s.every;
+        first_.get()[count_] = first;
+        rows_.get()[count_++] = some;
+        int64_t entry = r.axis[2].base[first] + s.least;
+        for (int64_t k = 0; k < s.groups; ++k, entry += s.taps * s.unit)
+          *window++ = find_window(s.straight, entry, (some - 1) * s.stride + s.taps, s.unit);
+        for (int64_t k = 0; k < s.singles; ++k, entry += s.unit) *window++ = find_window(s.straight, entry, some, s.jump);
+      }
+  }
+  int64_t count() const { return count_; }
+  int64_t first(int64_t tile) const { return first_.get()[tile]; }
+  int64_t rows(int64_t tile) const { return rows_.get()[tile]; }
+  const Window* windows(int64_t tile) const { return window_.get() + tile * windows_; }
+
+ private:
+  int64_t count_ = 0, windows_;
+  Scratch<int64_t> first_, rows_;
+  Scratch<Window> window_;
+};
+
+// What the bands of one region need.
 struct DepthwiseScratch {
-  Scratch<Slide> slide;
   Scratch<const float*> table;
-  Scratch<Window> window;
   Scratch<SourceLine> line;  // [row][line]
   int64_t lines[16];         // of each row of a band
   Pixels pixels;
-  DepthwiseScratch(const DepthwiseProblem& p, int64_t most_taps, int64_t rows)
-      : slide(p.gather->regions), table(most_taps * kDepthwiseRows), window(most_taps), line(most_taps * rows) {
-    for (int64_t i = 0; i < p.gather->regions; ++i)
-      slide.get()[i] = p.from ? Slide() : Slide(*p.gather, p.gather->region[i], p.outside);
-  }
 };
 
-// A band's rows, tile by tile of the straight outputs: a tile of all rows, a strip of channels each, before the next.
-void run_rows(const DepthwiseProblem& p, const Region& r, const Slide& s, const Band& band, const DepthwiseScratch& scratch,
-              int64_t from, int64_t to) {
+// A band's rows, one after the other: their outputs are written, and most sources read, as they lie in memory.
+void run_rows(const DepthwiseProblem& p, const Region& r, const Slide& s, const RowTiles& tiles, const Band& band,
+              const DepthwiseScratch& scratch, int64_t from, int64_t to) {
   const auto& w = r.axis[2];
-  const int64_t most = r.taps / w.taps, outputs = s.last - s.first;
-  const int64_t tiles = ((outputs + s.every - 1) / s.every + kStraightRows - 1) / kStraightRows;
+  const int64_t most = r.taps / w.taps;
   float* output[kStraightRows];
-  RowTile tile{nullptr, 0, scratch.window.get(), s.unit * s.straight.step, s.jump * s.straight.step,
-               s.groups, s.singles, s.direction, output, nullptr, 0};
-  for (int64_t i = 0; i < tiles; ++i)
-    for (int64_t phase = 0; phase < s.every; ++phase) {
-      const int64_t all = (outputs - phase + s.every - 1) / s.every, j = all * i / tiles;
-      const int64_t some = all * (i + 1) / tiles - j, first = s.first + phase + j * s.every;
-      if (some == 0) continue;
-      Window* window = scratch.window.get();
-      int64_t entry = w.base[first] + s.least;
-      for (int64_t k = 0; k < s.groups; ++k, entry += s.taps * s.unit)
-        *window++ = find_window(s.straight, entry, (some - 1) * s.stride + s.taps, s.unit);
-      for (int64_t k = 0; k < s.singles; ++k, entry += s.unit) *window++ = find_window(s.straight, entry, some, s.jump);
+  RowTile tile{nullptr, 0, nullptr, s.unit * s.straight.step, s.jump * s.straight.step,
+               s.groups, s.singles, s.direction, output, nullptr};
+  for (int64_t h = band.first; h < band.last; ++h) {
+    const int64_t row = h - band.first, next = row + (h + 1 < band.last ? 1 : 0);
+    if (scratch.lines[row] == kBordered) continue;
+    tile.line = scratch.line.get() + row * most;
+    tile.lines = scratch.lines[row];
+    const float* below = scratch.lines[next] > 0 ? scratch.line.get()[next * most + scratch.lines[next] - 1].at : p.source;
+    float* to_row = p.output + Row(*p.gather, r, band.batch, band.depth, h).output;
+    for (int64_t i = 0; i < tiles.count(); ++i) {
+      const int64_t some = tiles.rows(i);
+      const int64_t* offset = w.output + tiles.first(i);
+      for (int64_t k = 0; k < some; ++k) output[k] = to_row + offset[k * s.every];
+      tile.window = tiles.windows(i);
+      tile.below = below + tile.window->at;
       const RowTileFunction run = row_tile(s, some);
-      for (int64_t strip = from; strip < to; strip += kStrip)
-        for (int64_t h = band.first; h < band.last; ++h) {
-          const int64_t row = h - band.first, next = row + (h + 1 < band.last ? 1 : 0);
-          if (scratch.lines[row] == kBordered) continue;
-          const int64_t at = Row(*p.gather, r, band.batch, band.depth, h).output;
-          for (int64_t k = 0; k < some; ++k) output[k] = p.output + at + w.output[first + k * s.every];
-          tile.line = scratch.line.get() + row * most;
-          tile.lines = scratch.lines[row];
-          const bool lines = scratch.lines[next] > 0;
-          tile.below = lines ? scratch.line.get()[next * most + scratch.lines[next] - 1].at + tile.window->at : p.source;
-          tile.down = r.axis[1].output[band.first + next] - r.axis[1].output[h];
-          for (int64_t c = strip; c < std::min(strip + kStrip, to); c += kLanes) run(p, tile, c);
-        }
+      for (int64_t c = from; c < to; c += kLanes) run(p, tile, c);
     }
+  }
 }
 
 void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
@@ -250,19 +269,20 @@ void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
   const int64_t parts = depthwise_parts(bands.count(), p.channels), vectors = rounded(p.channels) / kLanes;
   int64_t most_taps = 0;
   for (int64_t i = 0; i < g.regions; ++i) most_taps = std::max(most_taps, g.region[i].taps);
-  DepthwiseScratch scratch(p, most_taps, bands.rows());
+  DepthwiseScratch scratch{Scratch<const float*>(most_taps * kDepthwiseRows), Scratch<SourceLine>(most_taps * bands.rows()), {}, {}};
   for (int64_t task = begin; task < end; ++task) {
     const int64_t from = vectors * (task % parts) / parts * kLanes, to = vectors * (task % parts + 1) / parts * kLanes;
     for (int64_t i = 0; i < g.regions; ++i) {
       const Region& r = g.region[i];
-      const Slide& s = scratch.slide.get()[i];
+      const Slide s = p.from ? Slide() : Slide(g, r, p.outside);
+      const RowTiles tiles(r, s);
       const Band band = bands.find(r, task / parts);
       const bool slides = s.first < s.last && band.first < band.last;
       if (slides) {
         for (int64_t h = band.first; h < band.last; ++h)
           scratch.lines[h - band.first] = fill_row(p, r, s, Row(g, r, band.batch, band.depth, h),
                                                    scratch.line.get() + (h - band.first) * (r.taps / r.axis[2].taps));
-        run_rows(p, r, s, band, scratch, from, to);
+        run_rows(p, r, s, tiles, band, scratch, from, to);
       }
       const auto others = [&](int64_t count) {
         float* output[kDepthwiseRows];

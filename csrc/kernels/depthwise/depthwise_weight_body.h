@@ -87,8 +87,9 @@ void sum_rows(const DepthwiseWeightProblem& p, const RowSum& s, int64_t c, float
         for (int l = 0; l < Lines; ++l) {
           if (!line[l]) continue;
           const float* at = line[l] + window.at + c;
-          for_seen<(Count - 1) * Stride + Taps, Taps / 2>(window.seen, [&](int i) __attribute__((always_inline)) {
-            const Vec x = load(at + i * s.unit, lanes);
+          for_seen<(Count - 1) * Stride + Taps, Taps / 2>(window.seen, at, s.unit, [&](int i, const float* from)
+                                                          __attribute__((always_inline)) {
+            const Vec x = load(from, lanes);
 #pragma GCC unroll 8
             for (int t = 0; t < Taps; ++t)
               if (i >= t && (i - t) % Stride == 0 && (i - t) / Stride < Count) sum[l][t] += g[(i - t) / Stride] * x;

@@ -69,21 +69,21 @@ inline Window find_window(const Straight& s, int64_t entry, int64_t count, int64
   return {(entry - s.low) * s.step, (uint64_t{1} << high) - (uint64_t{1} << std::min(low, high))};
 }
 
-// Calls f(i) for each of Count sources that is seen, as straight-line code. A border takes a few at the ends: while all but
-// Edge of those are there, the others are not looked for one by one.
+// Calls f(i, source i) for each of Count sources that is seen, as straight-line code. A border takes a few at the ends: while
+// all but Edge of those are there, the others are not looked for one by one.
 template <int Count, int Edge, class F>
-inline __attribute__((always_inline)) void for_seen(uint64_t seen, const F& f) {
+inline __attribute__((always_inline)) void for_seen(uint64_t seen, const float* at, int64_t apart, const F& f) {
   static_assert(Count < 64);
   constexpr int kEdge = Count > 2 * Edge ? Edge : 0;
   constexpr uint64_t kInner = (uint64_t{1} << (Count - kEdge)) - (uint64_t{1} << kEdge);
   if ((seen & kInner) == kInner) {
 #pragma GCC unroll 64
-    for (int i = 0; i < Count; ++i)
-      if ((i >= kEdge && i < Count - kEdge) || (seen >> i & 1)) f(i);
+    for (int i = 0; i < Count; ++i, at += apart)
+      if ((i >= kEdge && i < Count - kEdge) || (seen >> i & 1)) f(i, at);
   } else {
 #pragma GCC unroll 64
-    for (int i = 0; i < Count; ++i)
-      if (seen >> i & 1) f(i);
+    for (int i = 0; i < Count; ++i, at += apart)
+      if (seen >> i & 1) f(i, at);
   }
 }
 
