@@ -93,7 +93,10 @@ struct RowTile {
   int64_t unit, jump;    // floats from tap to tap, from output to output
   int64_t groups, singles, direction;
   float* const* output;
-  const float* below;  // what the row below will be the first to read
+  // What the row below will be the first to read: as one stretch of memory, of which each vector of channels fetches a part, or
+  // pixel by pixel.
+  const float* below;
+  int64_t stretch, apart;
 };
 
 // Of a vector of channels, Rows outputs: each source is read once for all that share it through the Taps of a group.
@@ -106,7 +109,7 @@ void run_row_tile(const DepthwiseProblem& p, const RowTile& s, int64_t c) {
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) sum[i] = bias;
 #pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) __builtin_prefetch(s.below + i * s.jump + c);
+  for (int i = 0; i < Rows; ++i) __builtin_prefetch(s.below + c * s.stretch + i * s.apart);
   const Lanes lanes(width);
   for (int64_t l = 0; l < s.lines; ++l) {
     const int64_t* tap = s.line[l].tap;
@@ -243,7 +246,8 @@ void run_rows(const DepthwiseProblem& p, const Region& r, const Slide& s, const 
   const int64_t most = r.taps / w.taps;
   float* output[kStraightRows];
   RowTile tile{nullptr, 0, nullptr, s.unit * s.straight.step, s.jump * s.straight.step,
-               s.groups, s.singles, s.direction, output, nullptr};
+               s.groups, s.singles, s.direction, output, nullptr, 1, 0};
+  const bool dense = to - from == rounded(p.channels) && tile.jump <= to;
   for (int64_t h = band.first; h < band.last; ++h) {
     const int64_t row = h - band.first, next = row + (h + 1 < band.last ? 1 : 0);
     if (scratch.lines[row] == kBordered) continue;
@@ -257,6 +261,8 @@ void run_rows(const DepthwiseProblem& p, const Region& r, const Slide& s, const 
       for (int64_t k = 0; k < some; ++k) output[k] = to_row + offset[k * s.every];
       tile.window = tiles.windows(i);
       tile.below = below + tile.window->at;
+      tile.stretch = dense ? some : 1;
+      tile.apart = dense ? kLanes : tile.jump;
       const RowTileFunction run = row_tile(s, some);
       for (int64_t c = from; c < to; c += kLanes) run(p, tile, c);
     }

@@ -73,6 +73,7 @@ void sum_rows(const DepthwiseWeightProblem& p, const RowSum& s, int64_t c, float
   const int64_t width = p.channels - c, channels = rounded(p.channels);
   Vec sum[Lines][Taps] = {};
   const Lanes lanes(width);
+  bool any = false;  // whether there is something to add: large kernels see little of a small picture
   for (int64_t row = 0; row < s.rows; ++row) {
     const float* const* line = s.line + row * s.lines;
     const float* gradient = s.gradient[row] + c;
@@ -85,7 +86,8 @@ void sum_rows(const DepthwiseWeightProblem& p, const RowSum& s, int64_t c, float
         for (int i = 0; i < Count; ++i) g[i] = load(gradient + offset[i * s.every], lanes);
 #pragma GCC unroll 4
         for (int l = 0; l < Lines; ++l) {
-          if (!line[l]) continue;
+          if (!line[l] || window.seen == 0) continue;
+          any = true;
           const float* at = line[l] + window.at + c;
           for_seen<(Count - 1) * Stride + Taps, Taps / 2>(window.seen, at, s.unit, [&](int i, const float* from)
                                                           __attribute__((always_inline)) {
@@ -104,6 +106,7 @@ void sum_rows(const DepthwiseWeightProblem& p, const RowSum& s, int64_t c, float
         slide(std::integral_constant<int, 1>());
     }
   }
+  if (!any) return;
 #pragma GCC unroll 4
   for (int l = 0; l < Lines; ++l)
 #pragma GCC unroll 8
@@ -168,38 +171,35 @@ class SlidingOutputs {
   int64_t count_ = 0;
 };
 
-// Some rows of a band: for a few outputs of each at a time, all taps, so that what they share stays near.
+// Some rows of a band: as many at a time as make a few outputs, and of those all taps, so that what they share stays near.
 void sum_band(const DepthwiseWeightProblem& p, const Region& r, const Slide& s, const SlidingOutputs& all, RowSum sum,
               int64_t rows, int64_t from, int64_t to, float* result) {
   constexpr int64_t kWidth = 28;
   const int64_t most = most_lines(static_cast<int>(s.taps)), portions = (sum.lines + most - 1) / most;
+  const int64_t together = std::max<int64_t>(1, kWidth / (s.last - s.first));
   const float* const* line = sum.line;
   const float* const* gradient = sum.gradient;
-  for (int64_t first = 0, last = 0; first < all.count(); first = last) {
-    int64_t width = 0;
-    for (; last < all.count() && width + all.outputs()[last].count <= kWidth; ++last) width += all.outputs()[last].count;
-    const int64_t together = kWidth / width;
-    sum.outputs = all.outputs() + first;
-    sum.count = last - first;
-    for (int64_t strip = from; strip < to; strip += kStrip)
-      for (int64_t row = 0; row < rows; row += together) {
-        sum.rows = std::min(together, rows - row);
-        sum.gradient = gradient + row;
-        for (int64_t c = strip; c < std::min(strip + kStrip, to); c += kLanes)
-          for (int64_t portion = 0; portion < portions; ++portion) {
-            const int64_t l = sum.lines * portion / portions, some = sum.lines * (portion + 1) / portions - l;
-            sum.line = line + row * sum.lines + l;
-            for (int64_t k = 0; k < s.groups + s.singles; ++k) {
-              const bool single = k >= s.groups;
-              const int64_t tap = single ? s.groups * s.taps + k - s.groups : k * s.taps;
-              sum.window = all.windows(k) + first;
-              sum.unit = (single ? s.jump : s.unit) * s.straight.step;
-              sum.tap = s.first_tap(r, l) + tap * s.direction;
-              row_sum(single ? 1 : s.taps, s.stride, some)(p, sum, c, result);
-            }
+  for (int64_t row = 0; row < rows; row += together)
+    for (int64_t first = 0, last = 0; first < all.count(); first = last) {
+      for (int64_t width = 0; last < all.count() && (width += all.outputs()[last].count) <= kWidth;) ++last;
+      sum.rows = std::min(together, rows - row);
+      sum.gradient = gradient + row;
+      sum.outputs = all.outputs() + first;
+      sum.count = last - first;
+      for (int64_t c = from; c < to; c += kLanes)
+        for (int64_t portion = 0; portion < portions; ++portion) {
+          const int64_t l = sum.lines * portion / portions, some = sum.lines * (portion + 1) / portions - l;
+          sum.line = line + row * sum.lines + l;
+          for (int64_t k = 0; k < s.groups + s.singles; ++k) {
+            const bool single = k >= s.groups;
+            const int64_t tap = single ? s.groups * s.taps + k - s.groups : k * s.taps;
+            sum.window = all.windows(k) + first;
+            sum.unit = (single ? s.jump : s.unit) * s.straight.step;
+            sum.tap = s.first_tap(r, l) + tap * s.direction;
+            row_sum(single ? 1 : s.taps, s.stride, some)(p, sum, c, result);
           }
-      }
-  }
+        }
+    }
 }
 
 // Tasks: segments of the bands, each with sums of its own, and where these are few, parts of the channels.
