@@ -120,18 +120,30 @@ Tensor pack_depthwise(const Tensor& weight, const Call& c, bool adjoint) {
   Tensor packed = workspace(weight, taps * steps * width);
   auto* to = static_cast<float*>(packed.data_ptr());
   const auto* from = static_cast<const float*>(weight.const_data_ptr());
-  for (int64_t t = 0; t < taps; ++t) {
-    const int64_t w = t % sizes.kernel[2], h = t / sizes.kernel[2] % sizes.kernel[1],
-                  d = t / sizes.kernel[2] / sizes.kernel[1];
-    const int64_t at = d * s.axis[0] + h * s.axis[1] + w * s.axis[2];
-    for (int64_t j = 0; j < steps; ++j, to += width) {
-      for (int64_t l = 0; l < channels; ++l) {
-        const int64_t channel = adjoint ? l : l / multiplier, row = adjoint ? j : l % multiplier;
-        to[l] = from[at + channel * s.group + row * s.row];
+  // A vector of channels at a time, all its taps: filters may lie far apart.
+  const auto pack_vector = [&](int64_t first) {
+    const int64_t count = std::min(k.lanes, channels - first);
+    for (int64_t j = 0; j < steps; ++j) {
+      const float* filter[16];
+      for (int64_t l = 0; l < count; ++l) {
+        const int64_t channel = adjoint ? first + l : (first + l) / multiplier, row = adjoint ? j : (first + l) % multiplier;
+        filter[l] = from + channel * s.group + row * s.row;
       }
-      std::fill(to + channels, to + width, 0.f);
+      float* at = to + j * width + first;
+      for (int64_t d = 0; d < sizes.kernel[0]; ++d)
+        for (int64_t h = 0; h < sizes.kernel[1]; ++h)
+          for (int64_t w = 0; w < sizes.kernel[2]; ++w, at += steps * width) {
+            const int64_t tap = d * s.axis[0] + h * s.axis[1] + w * s.axis[2];
+            for (int64_t l = 0; l < count; ++l) at[l] = filter[l][tap];
+            std::fill(at + count, at + k.lanes, 0.f);
+          }
     }
-  }
+  };
+  constexpr int64_t kFloats = 32 * 1024;  // worth a thread
+  torch::stable::parallel_for(0, width / k.lanes, std::max<int64_t>(1, kFloats / (k.lanes * taps * steps + 1)),
+                              [&](int64_t begin, int64_t end) {
+                                for (int64_t v = begin; v < end; ++v) pack_vector(v * k.lanes);
+                              });
   return packed;
 }
 

@@ -38,7 +38,7 @@ Problem random_problem() {
   Problem p{};
   p.batch = pick(1, 3);
   const bool depthwise = pick(0, 2) == 0;
-  p.groups = depthwise ? pick(1, 20) : pick(1, 3);
+  p.groups = depthwise ? (one_in(3) ? 8 * pick(1, 6) : pick(1, 20)) : pick(1, 3);
   p.in = depthwise ? 1 : pick(1, 20);
   p.out = depthwise ? pick(1, 3) : pick(1, 70);
   p.transposed = pick(0, 1) != 0;
@@ -57,6 +57,8 @@ Problem random_problem() {
       if (tiles && a > 0) g.kernel = tile, g.stride = g.dilation = 1;
       if (lines) g.kernel = a == along ? line : one_in(3) ? pick(1, 3) : 1, g.stride = g.dilation = 1;
       if (!tiles && !lines && a == 2 && one_in(4)) g.kernel = one_in(2) ? 5 : 7, g.input = pick(1, 24);
+      // Rows of several tiles, and lines of taps that are more than the row.
+      if (depthwise && a == 2 && one_in(4)) g.kernel = one_in(3) ? pick(8, 31) : pick(1, 5), g.input = pick(10, 70);
       const int64_t reach = (g.kernel - 1) * g.dilation, high = pick(-1, 4);
       const int64_t span = g.input + g.low + high - reach - 1;
       g.output = p.transposed ? (g.input - 1) * g.stride - g.low - high + reach + 1

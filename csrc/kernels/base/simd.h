@@ -25,7 +25,7 @@ inline void store(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
 inline Vec splat(float x) { return x - Vec{}; }
 
 // The first n lanes (0 < n <= kLanes, or more for a whole vector); lanes beyond are zero, memory beyond is not touched.
-// A copy of n floats would be a call.
+// A copy of n floats would be a call. For many loads of one n, `Lanes` holds it.
 #if defined(__AVX512F__)
 static_assert(kLanes == 16);
 inline __mmask16 first_lanes(int64_t n) { return static_cast<__mmask16>(n >= kLanes ? 0xffff : (1 << n) - 1); }
@@ -33,6 +33,11 @@ inline Vec load_first(const float* p, int64_t n) {
   if (n >= kLanes) return load(p);
   return reinterpret_cast<Vec>(_mm512_maskz_loadu_ps(first_lanes(n), p));
 }
+struct Lanes {
+  __mmask16 mask;
+  explicit Lanes(int64_t n) : mask(first_lanes(n)) {}
+};
+inline Vec load(const float* p, Lanes lanes) { return reinterpret_cast<Vec>(_mm512_maskz_loadu_ps(lanes.mask, p)); }
 inline void store_first(float* p, Vec v, int64_t n) {
   if (n >= kLanes) return store(p, v);
   _mm512_mask_storeu_ps(p, first_lanes(n), reinterpret_cast<__m512>(v));
@@ -41,8 +46,13 @@ inline void store_first(float* p, Vec v, int64_t n) {
 static_assert(kLanes == 8);
 inline __m256i first_lanes(int64_t n) {
   const Mask lane = {0, 1, 2, 3, 4, 5, 6, 7};
-  return reinterpret_cast<__m256i>(lane < static_cast<int32_t>(n));
+  return reinterpret_cast<__m256i>(lane < static_cast<int32_t>(n < kLanes ? n : kLanes));
 }
+struct Lanes {
+  __m256i mask;
+  explicit Lanes(int64_t n) : mask(first_lanes(n)) {}
+};
+inline Vec load(const float* p, Lanes lanes) { return reinterpret_cast<Vec>(_mm256_maskload_ps(p, lanes.mask)); }
 inline Vec load_first(const float* p, int64_t n) {
   if (n >= kLanes) return load(p);
   return reinterpret_cast<Vec>(_mm256_maskload_ps(p, first_lanes(n)));
@@ -59,6 +69,11 @@ inline Vec load_first(const float* p, int64_t n) {
     if (i < n) v[i] = p[i];
   return v;
 }
+struct Lanes {
+  int64_t count;
+  explicit Lanes(int64_t n) : count(n) {}
+};
+inline Vec load(const float* p, Lanes lanes) { return load_first(p, lanes.count); }
 inline void store_first(float* p, Vec v, int64_t n) {
   if (n >= kLanes) return store(p, v);
   for (int64_t i = 0; i < kLanes; ++i)

@@ -3,7 +3,7 @@
 //   CONVLAYERS_LANES    floats in a vector,
 //   CONVLAYERS_ROWS, CONVLAYERS_VECTORS   the register tile: rows times vectors of sums, the vectors of weights and one
 //                       of a repeated input, in as many registers as the instruction set has.
-#include "kernels/depthwise/depthwise_body.h"
+#include "kernels/depthwise/depthwise_weight_body.h"
 #include "kernels/direct/direct_body.h"
 #include "kernels/pool/pool_body.h"
 #include "kernels/winograd/winograd_weight_body.h"

@@ -1,0 +1,265 @@
+// The gradient of a depthwise convolution's weights.
+#pragma once
+
+#include "kernels/depthwise/depthwise_body.h"
+
+namespace {
+
+using convlayers::DepthwiseWeightProblem;
+
+constexpr int64_t kWeightTaps = 12;  // taps whose gradients are summed side by side in registers
+
+// Taps first ... first + Taps of one vector of channels, over some pixels; source is [tap][pixel].
+template <bool Own, int Taps>
+void sum_taps(const DepthwiseWeightProblem& p, const Region& r, int64_t count, const Pixels& pixels,
+              const float* const* source, int64_t first, int64_t c, float* result) {
+  const int64_t stride = rounded(p.channels), width = std::min<int64_t>(p.channels - c, kLanes);
+  Vec sum[Taps] = {};
+  for (int64_t i = 0; i < count; ++i) {
+    const Vec gradient = load_first(p.gradient + pixels.output[i] + c, width);
+#pragma GCC unroll 12
+    for (int k = 0; k < Taps; ++k)
+      sum[k] += gradient * load_channels<Own>(source[(first + k) * count + i], p.from, c, width);
+  }
+  for (int k = 0; k < Taps; ++k) {
+    float* to = result + r.tap[first + k] * stride + c;
+    store(to, load(to) + sum[k]);
+  }
+}
+
+using SumTaps = void (*)(const DepthwiseWeightProblem&, const Region&, int64_t, const Pixels&, const float* const*,
+                         int64_t, int64_t, float*);
+template <bool Own, int... Taps>
+constexpr std::array<SumTaps, sizeof...(Taps)> sums_of_taps(std::integer_sequence<int, Taps...>) {
+  return {sum_taps<Own, Taps + 1>...};
+}
+template <bool Own>
+constexpr auto kSumTaps = sums_of_taps<Own>(std::make_integer_sequence<int, kWeightTaps>{});
+
+template <bool Own>
+void sum_all_taps(const DepthwiseWeightProblem& p, const Region& r, int64_t count, const Pixels& pixels,
+                  const float* const* source, int64_t c, float* result) {
+  const int64_t passes = (r.taps + kWeightTaps - 1) / kWeightTaps;
+  for (int64_t i = 0; i < passes; ++i) {
+    const int64_t first = r.taps * i / passes, taps = r.taps * (i + 1) / passes - first;
+    kSumTaps<Own>[static_cast<size_t>(taps - 1)](p, r, count, pixels, source, first, c, result);
+  }
+}
+
+// Outputs whose gradients are held in registers while sources slide past: many, few where many do not fit, or one.
+constexpr int kMany = kVectors == 4 ? 7 : 4, kSeveral = kVectors == 4 ? 3 : 2;
+struct Outputs {
+  int64_t first;  // output, the others each `every` on
+  int64_t count;  // kMany, kSeveral or 1
+};
+
+// Some taps of some lines, summed over some outputs of some rows.
+struct RowSum {
+  const float* const* line;      // [row][line of the filter]: null outside
+  const float* const* gradient;  // of each row
+  int64_t rows, lines;
+  const Outputs* outputs;
+  const Window* window;  // of each of the outputs
+  int64_t count;
+  const int64_t* offset;  // of a row's outputs
+  int64_t every, unit;    // outputs apart, floats from tap to tap
+  const int64_t* tap;     // the filter's, `line_taps` from line to line
+  int64_t line_taps, direction;
+};
+
+// Of a vector of channels, Lines by Taps sums: each source is read once for all the taps of its line.
+template <int Lines, int Taps, int Stride>
+void sum_rows(const DepthwiseWeightProblem& p, const RowSum& s, int64_t c, float* result) {
+  const int64_t width = p.channels - c, channels = rounded(p.channels);
+  Vec sum[Lines][Taps] = {};
+  const Lanes lanes(width);
+  bool any = false;  // whether there is something to add: large kernels see little of a small picture
+  for (int64_t row = 0; row < s.rows; ++row) {
+    const float* const* line = s.line + row * s.lines;
+    const float* gradient = s.gradient[row] + c;
+    for (int64_t k = 0; k < s.count; ++k) {
+      const int64_t* offset = s.offset + s.outputs[k].first;
+      const Window& window = s.window[k];
+      const auto slide = [&]<int Count>(std::integral_constant<int, Count>) __attribute__((always_inline)) {
+        Vec g[Count];
+#pragma GCC unroll 8
+        for (int i = 0; i < Count; ++i) g[i] = load(gradient + offset[i * s.every], lanes);
+#pragma GCC unroll 4
+        for (int l = 0; l < Lines; ++l) {
+          if (!line[l] || window.seen == 0) continue;
+          any = true;
+          const float* at = line[l] + window.at + c;
+          for_seen<(Count - 1) * Stride + Taps, Taps / 2>(window.seen, at, s.unit, [&](int i, const float* from)
+                                                          __attribute__((always_inline)) {
+            const Vec x = load(from, lanes);
+#pragma GCC unroll 8
+            for (int t = 0; t < Taps; ++t)
+              if (i >= t && (i - t) % Stride == 0 && (i - t) / Stride < Count) sum[l][t] += g[(i - t) / Stride] * x;
+          });
+        }
+      };
+      if (s.outputs[k].count == kMany)
+        slide(std::integral_constant<int, kMany>());
+      else if (s.outputs[k].count == kSeveral)
+        slide(std::integral_constant<int, kSeveral>());
+      else
+        slide(std::integral_constant<int, 1>());
+    }
+  }
+  if (!any) return;
+#pragma GCC unroll 4
+  for (int l = 0; l < Lines; ++l)
+#pragma GCC unroll 8
+    for (int t = 0; t < Taps; ++t) {
+      float* to = result + s.tap[l * s.line_taps + t * s.direction] * channels + c;
+      store(to, load(to) + sum[l][t]);
+    }
+}
+
+using RowSumFunction = void (*)(const DepthwiseWeightProblem&, const RowSum&, int64_t, float*);
+// As many lines as registers hold sums of, beside the gradients and a source.
+constexpr int most_lines(int taps) { return taps <= 3 || kVectors == 4 ? 3 : taps == 5 ? 2 : 1; }
+template <int Taps, int Stride, int... Lines>
+constexpr std::array<RowSumFunction, sizeof...(Lines)> row_sums(std::integer_sequence<int, Lines...>) {
+  return {sum_rows<Lines + 1, Taps, Stride>...};
+}
+template <int Taps, int Stride>
+constexpr auto kRowSum = row_sums<Taps, Stride>(std::make_integer_sequence<int, most_lines(Taps)>{});
+inline RowSumFunction row_sum(int64_t taps, int64_t stride, int64_t lines) {
+  const auto line = static_cast<size_t>(lines - 1);
+  switch (taps) {
+    case 2: return kRowSum<2, 1>[line];
+    case 3: return stride == 1 ? kRowSum<3, 1>[line] : kRowSum<3, 2>[line];
+    case 5: return stride == 1 ? kRowSum<5, 1>[line] : kRowSum<5, 2>[line];
+    case 7: return kRowSum<7, 1>[line];
+    default: return kRowSum<1, 1>[line];
+  }
+}
+
+// A region's straight outputs, as they are summed.
+class SlidingOutputs {
+ public:
+  SlidingOutputs(const Region& r, const Slide& s)
+      : outputs_(std::max<int64_t>(s.last - s.first, 0)), windows_(outputs_size(s) * (s.groups + s.singles)) {
+    for (int64_t phase = 0; phase < s.every; ++phase) {
+      int64_t left = (s.last - s.first - phase + s.every - 1) / s.every;
+      for (int64_t j = s.first + phase; left > 0; ) {
+        const int64_t some = left >= kMany ? kMany : left >= kSeveral ? kSeveral : 1;
+        outputs_.get()[count_++] = {j, some};
+        left -= some;
+        j += some * s.every;
+      }
+    }
+    Window* window = windows_.get();
+    for (int64_t k = 0; k < s.groups + s.singles; ++k)
+      for (int64_t i = 0; i < count_; ++i) {
+        const Outputs& o = outputs_.get()[i];
+        const int64_t first = r.axis[2].base[o.first] + s.least;
+        *window++ = k < s.groups
+                        ? find_window(s.straight, first + k * s.taps * s.unit, (o.count - 1) * s.stride + s.taps, s.unit)
+                        : find_window(s.straight, first + (s.groups * s.taps + k - s.groups) * s.unit, o.count, s.jump);
+      }
+  }
+  int64_t count() const { return count_; }
+  const Outputs* outputs() const { return outputs_.get(); }
+  const Window* windows(int64_t group) const { return windows_.get() + group * count_; }
+
+ private:
+  static int64_t outputs_size(const Slide& s) { return std::max<int64_t>(s.last - s.first, 0); }
+  Scratch<Outputs> outputs_;
+  Scratch<Window> windows_;  // [group of taps][outputs]
+  int64_t count_ = 0;
+};
+
+// Some rows of a band: as many at a time as make a few outputs, and of those all taps, so that what they share stays near.
+void sum_band(const DepthwiseWeightProblem& p, const Region& r, const Slide& s, const SlidingOutputs& all, RowSum sum,
+              int64_t rows, int64_t from, int64_t to, float* result) {
+  constexpr int64_t kWidth = 28;
+  const int64_t most = most_lines(static_cast<int>(s.taps)), portions = (sum.lines + most - 1) / most;
+  const int64_t together = std::max<int64_t>(1, kWidth / (s.last - s.first));
+  const float* const* line = sum.line;
+  const float* const* gradient = sum.gradient;
+  for (int64_t row = 0; row < rows; row += together)
+    for (int64_t first = 0, last = 0; first < all.count(); first = last) {
+      for (int64_t width = 0; last < all.count() && (width += all.outputs()[last].count) <= kWidth;) ++last;
+      sum.rows = std::min(together, rows - row);
+      sum.gradient = gradient + row;
+      sum.outputs = all.outputs() + first;
+      sum.count = last - first;
+      for (int64_t c = from; c < to; c += kLanes)
+        for (int64_t portion = 0; portion < portions; ++portion) {
+          const int64_t l = sum.lines * portion / portions, some = sum.lines * (portion + 1) / portions - l;
+          sum.line = line + row * sum.lines + l;
+          for (int64_t k = 0; k < s.groups + s.singles; ++k) {
+            const bool single = k >= s.groups;
+            const int64_t tap = single ? s.groups * s.taps + k - s.groups : k * s.taps;
+            sum.window = all.windows(k) + first;
+            sum.unit = (single ? s.jump : s.unit) * s.straight.step;
+            sum.tap = s.first_tap(r, l) + tap * s.direction;
+            row_sum(single ? 1 : s.taps, s.stride, some)(p, sum, c, result);
+          }
+        }
+    }
+}
+
+// Tasks: segments of the bands, each with sums of its own, and where these are few, parts of the channels.
+int64_t depthwise_weight_tasks(const DepthwiseWeightProblem& p) {
+  return p.segments * depthwise_parts(p.segments, p.channels);
+}
+
+void depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_t end) {
+  const Gather& g = *p.gather;
+  const Bands bands(g);
+  const int64_t stride = rounded(p.channels), parts = depthwise_parts(p.segments, p.channels);
+  int64_t most_taps = 0;
+  for (int64_t i = 0; i < g.regions; ++i) most_taps = std::max(most_taps, g.region[i].taps);
+  const Scratch<const float*> table(most_taps * kChunk), line(most_taps * bands.rows()), gradient(bands.rows());
+  Pixels pixels;
+  for (int64_t task = begin; task < end; ++task) {
+    const int64_t segment = task / parts, part = task % parts;
+    const int64_t from = stride / kLanes * part / parts * kLanes, to = stride / kLanes * (part + 1) / parts * kLanes;
+    float* result = p.result + segment * g.filter_taps * stride;
+    for (int64_t t = 0; t < g.filter_taps; ++t)
+      std::memset(result + t * stride + from, 0, static_cast<size_t>(to - from) * sizeof(float));
+    const int64_t first = bands.count() * segment / p.segments, last = bands.count() * (segment + 1) / p.segments;
+    for (int64_t i = 0; i < g.regions; ++i) {
+      const Region& r = g.region[i];
+      if (r.taps == 0) continue;
+      const Slide s = p.from ? Slide() : Slide(g, r, p.outside);
+      const SlidingOutputs outputs(r, s);
+      const auto others = [&](int64_t count) {
+        fill_sources(g, r, pixels, 0, count, p.source, p.outside, table.get(), count, [](int64_t k) { return k; });
+        for (int64_t c = from; c < to; c += kLanes)
+          p.from ? sum_all_taps<false>(p, r, count, pixels, table.get(), c, result)
+                 : sum_all_taps<true>(p, r, count, pixels, table.get(), c, result);
+      };
+      const int64_t lines = r.taps / r.axis[2].taps;
+      for (int64_t index = first; index < last; ++index) {
+        const Band band = bands.find(r, index);
+        int64_t rows = 0;
+        for (int64_t h = band.first; h < band.last; ++h) {
+          const Row row(g, r, band.batch, band.depth, h);
+          bool zeros = s.first < s.last;
+          for (int64_t l = 0; zeros && l < lines; ++l) {
+            const Line found = find_line(g, r, row, s.straight, l, p.source, p.outside);
+            line.get()[rows * lines + l] = found.outside ? nullptr : found.at;
+            zeros = !found.outside || *found.at == 0;
+          }
+          if (zeros) gradient.get()[rows++] = p.gradient + row.output;
+          for_others(r, row, zeros ? s.first : 0, zeros ? s.last : 0, kChunk, pixels, others);
+        }
+        RowSum sum{};
+        sum.line = line.get();
+        sum.gradient = gradient.get();
+        sum.lines = lines;
+        sum.offset = r.axis[2].output;
+        sum.every = s.every;
+        sum.line_taps = r.axis[2].taps;
+        sum.direction = s.direction;
+        if (rows > 0) sum_band(p, r, s, outputs, sum, rows, from, to, result);
+      }
+    }
+  }
+}
+
+}  // namespace
