@@ -3,6 +3,11 @@
 namespace convlayers {
 namespace {
 
+// Results of more floats go past the caches: written before they are read again, they would only drive out what is there.
+constexpr int64_t kStream = 1 << 21;
+// Where whole vectors of every instruction set are aligned, or where planes are long enough for most of theirs to be.
+constexpr int64_t kAligned = 16, kLongPlane = 512;
+
 Ints spatial(const Tensor& t) {
   const auto sizes = t.sizes();
   return Ints(sizes.begin() + 2, sizes.end());
@@ -78,6 +83,7 @@ struct Call {
     p.activation = {static_cast<ActivationCode>(activation), static_cast<float>(alpha), static_cast<float>(beta)};
     p.coefficients = floats(coefficients);
     rows = channels_last || p.pixels == 1;
+    p.stream = input.numel() > kStream && (rows ? p.channels % kAligned == 0 : p.pixels >= kLongPlane);
   }
 };
 

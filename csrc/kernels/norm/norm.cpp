@@ -7,7 +7,7 @@ namespace convlayers {
 namespace {
 
 constexpr int64_t kTaskElements = 1 << 16;
-constexpr int64_t kLeastRows = 32, kMostTasks = 64;
+constexpr int64_t kLeastRows = 64, kMostTasks = 64;
 
 }  // namespace
 

@@ -35,6 +35,7 @@ struct BatchNorm {
   bool training;  // whether mean and variance are those of the data
   Activation activation;
   float* coefficients;  // rows: [5][channels], see below
+  bool stream;  // whether results go past the caches: they are larger than what is kept there
   int64_t count() const { return batch * pixels; }
 };
 

@@ -48,13 +48,22 @@ inline void sum_blocks(const BatchNorm& p, int64_t channel, const Start& start, 
     }
 }
 
-// Calls f(at, lanes) for each vector of the channel, the last plane first: it is still near.
+// Calls f(at, lanes) for each vector of the channel, the last plane first: it is still near. Whole vectors are aligned
+// where they are streamed; elsewhere the last of a plane overlaps the one before it, which costs less than a masked one.
 template <class F>
 inline void for_planes_backwards(const BatchNorm& p, int64_t channel, const F& f) {
   for (int64_t n = p.batch; n-- > 0;) {
     const int64_t at = (n * p.channels + channel) * p.pixels;
-    for_vectors(0, p.pixels, [&](int64_t i, auto lanes) { f(at + i, lanes); });
+    if (!p.stream && p.pixels >= kLanes) {
+      constexpr std::integral_constant<int64_t, kLanes> whole{};
+      for (int64_t i = 0; i < p.pixels; i += kLanes) f(at + std::min(i, p.pixels - kLanes), whole);
+      continue;
+    }
+    const int64_t head = std::min((kLanes - at % kLanes) % kLanes, p.pixels);
+    if (head > 0) f(at, head);
+    for_vectors(at + head, at + p.pixels, f);
   }
+  if (p.stream) end_stream();
 }
 
 inline void plane_statistics(const BatchNormProblem& p, int64_t channel) {
@@ -89,12 +98,12 @@ void batch_norm_planes(const BatchNormProblem& p, int64_t begin, int64_t end) {
       if (p.residual)
         for_planes_backwards(p, channel, [&](int64_t at, auto lanes) {
           const Vec z = (load_first(p.input + at, lanes) - around) * by + plus + load_first(p.residual + at, lanes);
-          store_first(p.output + at, activate(z, act()), lanes);
+          put(p, p.output + at, activate(z, act()), lanes);
         });
       else
         for_planes_backwards(p, channel, [&](int64_t at, auto lanes) {
           const Vec z = (load_first(p.input + at, lanes) - around) * by + plus;
-          store_first(p.output + at, activate(z, act()), lanes);
+          put(p, p.output + at, activate(z, act()), lanes);
         });
     });
   }
@@ -127,7 +136,7 @@ inline void grad_plane(const BatchNormGradProblem& p, int64_t channel, const Act
       g = load_first(p.grad_residual + at, lanes);
     else
       g = grad_of_z<Output>(p, at, distance, by, plus, lanes, act);
-    store_first(p.grad_input + at, g * by - (distance * steep + off), lanes);
+    put(p, p.grad_input + at, g * by - (distance * steep + off), lanes);
   });
 }
 

@@ -16,7 +16,6 @@ using convlayers::RowSplit;
 
 constexpr int64_t kNormBlock = 128;    // rows that are summed in float
 constexpr int64_t kNormChannels = 512;  // channels whose sums are held at a time
-constexpr int kNormRows = 4;           // rows that are walked together
 
 int64_t batch_norm_tasks(const BatchNormProblem& p) { return RowSplit(p).tasks; }
 int64_t batch_norm_grad_tasks(const BatchNormGradProblem& p) { return RowSplit(p).tasks; }
@@ -29,11 +28,14 @@ inline void for_vectors(int64_t begin, int64_t end, const F& f) {
   if (c < end) f(c, end - c);
 }
 
-// Calls f(row, rows) for rows begin to end, a few at a time; `rows` is a constant.
+// Calls f(row, rows) for rows begin to end; `rows` is a constant. Long rows are walked a few together, which share what
+// is known of their channels; short ones one by one, since several of them in one page confuse the prefetcher.
 template <class F>
-inline void for_rows(int64_t begin, int64_t end, const F& f) {
+inline void for_rows(const BatchNorm& p, int64_t begin, int64_t end, const F& f) {
+  constexpr int64_t kLong = 1024;
   int64_t r = begin;
-  for (; r + kNormRows <= end; r += kNormRows) f(r, std::integral_constant<int, kNormRows>{});
+  if (p.channels >= kLong)
+    for (; r + 4 <= end; r += 4) f(r, std::integral_constant<int, 4>{});
   for (; r < end; ++r) f(r, std::integral_constant<int, 1>{});
 }
 
@@ -53,7 +55,7 @@ void batch_norm_statistics(const BatchNormProblem& p, int64_t begin, int64_t end
         const int64_t high = std::min(low + kNormChannels, channels);
         std::memset(sum, 0, sizeof sum);
         std::memset(squares, 0, sizeof squares);
-        for_rows(0, rows, [&](int64_t r, auto count) {
+        for_rows(p, 0, rows, [&](int64_t r, auto count) {
           const float* x = pivot + r * channels;
           for_vectors(low, high, [&](int64_t c, auto lanes) {
             const Vec around = load_first(pivot + c, lanes);
@@ -82,6 +84,14 @@ void batch_norm_statistics(const BatchNormProblem& p, int64_t begin, int64_t end
   }
 }
 
+// Stores a result: all lanes of it are aligned where it goes past the caches.
+inline void put(const BatchNorm& p, float* to, Vec v, int64_t lanes) {
+  if (p.stream && lanes == kLanes)
+    stream(to, v);
+  else
+    store_first(to, v, lanes);
+}
+
 // Tasks and their rows go backwards: what the statistics read last is still near.
 template <class F>
 inline void for_blocks_backwards(const BatchNorm& p, int64_t begin, int64_t end, const F& f) {
@@ -91,13 +101,14 @@ inline void for_blocks_backwards(const BatchNorm& p, int64_t begin, int64_t end,
     for (int64_t high = split.begin(task + 1); high > first; high -= kNormBlock)
       f(std::max(high - kNormBlock, first), high);
   }
+  if (p.stream) end_stream();
 }
 
 template <bool Residual, class Act>
 inline void apply_rows(const BatchNormProblem& p, int64_t begin, int64_t end, const Act& act) {
   const int64_t channels = p.channels;
   const float *pivot = p.coefficients, *scale = pivot + channels, *shift = scale + channels;
-  for_rows(begin, end, [&](int64_t row, auto count) {
+  for_rows(p, begin, end, [&](int64_t row, auto count) {
     for_vectors(0, channels, [&](int64_t c, auto lanes) {
       const Vec around = load_first(pivot + c, lanes), by = load_first(scale + c, lanes);
       const Vec plus = load_first(shift + c, lanes);
@@ -105,7 +116,7 @@ inline void apply_rows(const BatchNormProblem& p, int64_t begin, int64_t end, co
         const int64_t at = (row + i) * channels + c;
         Vec z = (load_first(p.input + at, lanes) - around) * by + plus;
         if constexpr (Residual) z += load_first(p.residual + at, lanes);
-        store_first(p.output + at, activate(z, act()), lanes);
+        put(p, p.output + at, activate(z, act()), lanes);
       }
     });
   });
@@ -136,7 +147,7 @@ inline void grad_sums_of_rows(const BatchNormGradProblem& p, int64_t begin, int6
                               float* sum, float* product, const Act& act) {
   const int64_t channels = p.channels;
   const float *pivot = p.coefficients, *scale = pivot + channels, *shift = scale + channels;
-  for_rows(begin, end, [&](int64_t row, auto count) {
+  for_rows(p, begin, end, [&](int64_t row, auto count) {
     for_vectors(low, high, [&](int64_t c, auto lanes) {
       const Vec around = load_first(pivot + c, lanes), by = load_first(scale + c, lanes);
       const Vec plus = load_first(shift + c, lanes);
@@ -191,7 +202,7 @@ inline void grad_apply_rows(const BatchNormGradProblem& p, int64_t begin, int64_
   const int64_t channels = p.channels;
   const float *pivot = p.coefficients, *scale = pivot + channels, *shift = scale + channels;
   const float *slope = shift + channels, *offset = slope + channels;
-  for_rows(begin, end, [&](int64_t row, auto count) {
+  for_rows(p, begin, end, [&](int64_t row, auto count) {
     for_vectors(0, channels, [&](int64_t c, auto lanes) {
       const Vec around = load_first(pivot + c, lanes), by = load_first(scale + c, lanes);
       const Vec plus = load_first(shift + c, lanes);
@@ -204,7 +215,7 @@ inline void grad_apply_rows(const BatchNormGradProblem& p, int64_t begin, int64_
           g = load_first(p.grad_residual + at, lanes);
         else
           g = grad_of_z<Output>(p, at, distance, by, plus, lanes, act);
-        store_first(p.grad_input + at, g * by - (distance * steep + off), lanes);
+        put(p, p.grad_input + at, g * by - (distance * steep + off), lanes);
       }
     });
   });
