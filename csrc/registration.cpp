@@ -1,5 +1,6 @@
 // Every operator: its schema and its implementation, nothing else. Fakes and derivatives: src/convlayers/ops/.
 #include "torch/convolution.h"
+#include "torch/norm.h"
 #include "torch/pool.h"
 
 namespace {
@@ -28,6 +29,13 @@ STABLE_TORCH_LIBRARY(convlayers, m) {
       "convolution_weight_grad(Tensor grad, Tensor input, SymInt[] kernel_size, SymInt[] stride, SymInt[] low, "
       "SymInt[] dilation, SymInt groups, bool transposed, int[] border, float[] value, str kernel) -> Tensor");
   m.def(
+      "batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? residual, Tensor? mean, Tensor? variance, "
+      "float eps, int activation, float alpha, float beta) -> (Tensor, Tensor)");
+  m.def(
+      "batch_norm_grad(Tensor grad, Tensor input, Tensor? output, Tensor statistics, Tensor? weight, Tensor? bias, "
+      "float eps, bool training, bool residual, int activation, float alpha, float beta) -> "
+      "(Tensor, Tensor, Tensor, Tensor)");
+  m.def(
       "max_pool(Tensor input, SymInt[] output_size, SymInt[] kernel, SymInt[] stride, SymInt[] low, "
       "SymInt[] dilation) -> Tensor");
   m.def(
@@ -55,6 +63,8 @@ STABLE_TORCH_LIBRARY_IMPL(convlayers, CPU, m) {
   m.impl("convolution", TORCH_BOX(&convlayers::convolution));
   m.impl("convolution_input_grad", TORCH_BOX(&convlayers::convolution_input_grad));
   m.impl("convolution_weight_grad", TORCH_BOX(&convlayers::convolution_weight_grad));
+  m.impl("batch_norm", TORCH_BOX(&convlayers::batch_norm));
+  m.impl("batch_norm_grad", TORCH_BOX(&convlayers::batch_norm_grad));
   m.impl("max_pool", TORCH_BOX(&convlayers::max_pool));
   m.impl("max_pool_with_indices", TORCH_BOX(&convlayers::max_pool_with_indices));
   m.impl("avg_pool", TORCH_BOX(&convlayers::avg_pool));

@@ -16,6 +16,7 @@ FAMILIES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "ConvTranspose": ((4, 6, 3), {"stride": 2, "padding": 1, "output_padding": 1}),
     "LazyConv": ((6, 3), {"padding": "same", "dilation": 2}),
     "LazyConvTranspose": ((6, 3), {"stride": 2, "bias": False}),
+    "BatchNorm": ((4,), {"eps": 1e-4, "momentum": None}),
     "MaxPool": ((3, 2, 1), {"ceil_mode": True}),
     "AvgPool": ((3, 2, 1), {"count_include_pad": False}),
     "LPPool": ((2, 3), {"stride": 2}),

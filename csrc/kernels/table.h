@@ -5,6 +5,7 @@
 
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/direct/direct.h"
+#include "kernels/norm/norm.h"
 #include "kernels/pool/pool.h"
 #include "kernels/winograd/winograd.h"
 
@@ -29,6 +30,12 @@ struct Kernels {
   Kernel<WinogradProblem> winograd_sources;
   Kernel<WinogradProblem> winograd;
   Kernel<WinogradWeightProblem> winograd_weight;
+  Kernel<BatchNormProblem> batch_norm_statistics;
+  Kernel<BatchNormProblem> batch_norm_apply;
+  Kernel<BatchNormProblem> batch_norm_planes;
+  Kernel<BatchNormGradProblem> batch_norm_grad_sums;
+  Kernel<BatchNormGradProblem> batch_norm_grad_apply;
+  Kernel<BatchNormGradProblem> batch_norm_grad_planes;
   Kernel<PoolProblem> max_pool;
   Kernel<PoolProblem> avg_pool;
   Kernel<PoolProblem> avg_pool_adjoint;

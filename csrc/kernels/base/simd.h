@@ -21,6 +21,21 @@ typedef float UnalignedVec __attribute__((vector_size(CONVLAYERS_LANES * 4), ali
 
 inline Vec load(const float* p) { return *reinterpret_cast<const UnalignedVec*>(p); }
 inline void store(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
+// A store past the caches, to an address that is a multiple of the vector's size; end_stream() before another thread reads.
+inline void stream(float* p, Vec v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, reinterpret_cast<__m512>(v));
+#elif defined(__AVX2__)
+  _mm256_stream_ps(p, reinterpret_cast<__m256>(v));
+#else
+  store(p, v);
+#endif
+}
+inline void end_stream() {
+#if defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
 // x - 0 is x, and compilers know it; x + 0 is not (it would lose the sign of a zero).
 inline Vec splat(float x) { return x - Vec{}; }
 

@@ -5,6 +5,8 @@
 //                       of a repeated input, in as many registers as the instruction set has.
 #include "kernels/depthwise/depthwise_weight_body.h"
 #include "kernels/direct/direct_body.h"
+#include "kernels/norm/planes_body.h"
+#include "kernels/norm/rows_body.h"
 #include "kernels/pool/pool_body.h"
 #include "kernels/winograd/winograd_weight_body.h"
 #include "kernels/table.h"
@@ -29,6 +31,12 @@ const Kernels CONVLAYERS_JOIN(CONVLAYERS_ISA, _kernels) = {
     .winograd_sources = {winograd_source_tasks, winograd_sources},
     .winograd = {winograd_tasks, winograd},
     .winograd_weight = {winograd_weight_tasks, winograd_weight},
+    .batch_norm_statistics = {batch_norm_tasks, batch_norm_statistics},
+    .batch_norm_apply = {batch_norm_tasks, batch_norm_apply},
+    .batch_norm_planes = {batch_norm_plane_tasks, batch_norm_planes},
+    .batch_norm_grad_sums = {batch_norm_grad_tasks, batch_norm_grad_sums},
+    .batch_norm_grad_apply = {batch_norm_grad_tasks, batch_norm_grad_apply},
+    .batch_norm_grad_planes = {batch_norm_grad_plane_tasks, batch_norm_grad_planes},
     .max_pool = {pool_tasks, max_pool},
     .avg_pool = {pool_tasks, avg_pool},
     .avg_pool_adjoint = {pool_adjoint_tasks, avg_pool_adjoint},

@@ -2,6 +2,7 @@
 
 from convlayers.functional.blur import blur_pool1d, blur_pool2d, blur_pool3d
 from convlayers.functional.conv import conv1d, conv2d, conv3d
+from convlayers.functional.norm import batch_norm
 from convlayers.functional.pool import (
     avg_pool1d,
     avg_pool2d,
@@ -53,6 +54,7 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "batch_norm",
     "blur_pool1d",
     "blur_pool2d",
     "blur_pool3d",

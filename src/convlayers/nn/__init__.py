@@ -1,5 +1,6 @@
 """The layers."""
 
+from convlayers.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from convlayers.nn.block import ConvBlock1d, ConvBlock2d, ConvBlock3d
 from convlayers.nn.blur import BlurPool1d, BlurPool2d, BlurPool3d
 from convlayers.nn.conv import Conv1d, Conv2d, Conv3d
@@ -59,6 +60,9 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "BlurPool1d",
     "BlurPool2d",
     "BlurPool3d",

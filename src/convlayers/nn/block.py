@@ -13,11 +13,12 @@ from convlayers.errors import ArgumentError, ArgumentTypeError
 from convlayers.geometry import IntOrInts, Padding, PaddingMode, integers
 from convlayers.init import Initialiser
 from convlayers.nn import pool, pool_adaptive
+from convlayers.nn.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from convlayers.nn.conv import Conv1d, Conv2d, Conv3d
 from convlayers.nn.extras import named
 
 _CONV = {1: Conv1d, 2: Conv2d, 3: Conv3d}
-_BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_BATCH_NORM = {1: BatchNorm1d, 2: BatchNorm2d, 3: BatchNorm3d}
 _INSTANCE_NORM = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 _POOL: dict[str, tuple[type[nn.Module], ...]] = {
     "max": (pool.MaxPool1d, pool.MaxPool2d, pool.MaxPool3d),
@@ -31,13 +32,16 @@ _NORMS = ("batch", "group", "layer", "instance")
 _POOLS = (*_POOL, *_GLOBAL_POOL)
 
 
-def _norm(norm: str | nn.Module | None, rank: int, channels: int, device: Any, dtype: Any) -> nn.Module | None:
+def _norm(
+    norm: str | nn.Module | None, rank: int, channels: int, device: Any, dtype: Any, activation: ActivationLike
+) -> nn.Module | None:
+    """The normalisation; that of the batch takes the activation into its own step."""
     if norm is None or isinstance(norm, nn.Module):
         return norm
     if not isinstance(norm, str):
         raise ArgumentTypeError(f"norm must be a name, a module or None; received {type(norm).__name__}")
     if norm == "batch":
-        return _BATCH_NORM[rank](channels, device=device, dtype=dtype)
+        return _BATCH_NORM[rank](channels, device=device, dtype=dtype, activation=activation)
     if norm == "instance":
         return _INSTANCE_NORM[rank](channels, affine=True, device=device, dtype=dtype)
     if norm in ("group", "layer"):
@@ -110,8 +114,8 @@ class ConvBlockNd(nn.Module):
             weight_init=weight_init,
             bias_init=bias_init,
         )
-        self.norm = _norm(norm, self.rank, out_channels, device, dtype)
-        self.activation = None if norm is None else activation
+        self.norm = _norm(norm, self.rank, out_channels, device, dtype, activation)
+        self.activation = None if norm is None or norm == "batch" else activation
         self.pool = _pool(pool, self.rank, pool_size)
         self.dropout = nn.Dropout(dropout) if dropout else None
 
