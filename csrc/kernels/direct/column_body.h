@@ -118,7 +118,7 @@ void column_convolution(const DirectProblem& p, int64_t begin, int64_t end) {
                               oh * g.source_strides.axis[1];
         for (int64_t ow = 0; ow < w.input; ow += kPixels) {
           const int64_t count = std::min(kPixels, w.input - ow), pixel = g.source_strides.axis[2];
-          const Line line{source + ow * pixel, pixel, 0};
+          const Run line{source + ow * pixel, pixel};
           for (int64_t block = 0; block < columns; block += kBlock) {
             LineTile t{};
             t.line = &line;

@@ -27,8 +27,20 @@ inline bool takes_lines(const Problem& p) {
 // Outputs of a tile, by its vectors: as many sums as registers hold beside the weights.
 constexpr int line_rows(int vectors) { return CONVLAYERS_VECTORS == 4 ? std::min(24 / vectors, 15) : 12 / vectors; }
 
+// Where the run of the first straight output lies on a line of taps, and how far on the next; on a line outside, all read one.
+struct Run {
+  const float* at;
+  int64_t pixel;
+};
+inline Run find_run(const Gather& g, const Region& r, const Row& row, const Straight& s, int64_t index, const float* source,
+                    const float* const (&outside)[3]) {
+  const Line line = find_line(g, r, row, s, index, source, outside);
+  const auto& w = r.axis[2];
+  return line.outside ? Run{line.at, 0} : Run{line.at + (w.base[s.first] + w.shift[0] - s.low) * s.step, s.pixel};
+}
+
 struct LineTile {
-  const Line* line;
+  const Run* line;
   int64_t lines, run;    // lines of taps, and numbers in the run of each
   int64_t first;         // output, counted from the first that is straight
   const float* weight;   // [line][place in the run][vectors]
@@ -105,7 +117,7 @@ void run_line_tiles(const LineTile& t, int64_t count) {
 }
 
 // Tasks: bands of rows.
-int64_t line_tasks(const DirectProblem& p) { return bands(*p.gather); }
+int64_t line_tasks(const DirectProblem& p) { return Bands(*p.gather).count(); }
 
 // `bent(pixels, count)` computes the outputs of a row whose runs meet a border, from a list of at most `most`.
 template <class Bent>
@@ -114,15 +126,16 @@ void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_
   const Region& r = g.region[0];
   const Straight straight(g, r);
   const auto& w = r.axis[2];
-  const int64_t lines = r.taps / w.taps, run = w.taps * p.source_channels, height = band_rows(g);
-  const Scratch<Line> line(lines);
+  const int64_t lines = r.taps / w.taps, run = w.taps * p.source_channels;
+  const Bands bands(g);
+  const Scratch<Run> line(lines);
   Pixels pixels;
   for (int64_t task = begin; task < end; ++task) {
-    const Band band = find_band(r, height, task);
+    const Band band = bands.find(r, task);
     for (int64_t h = band.first; h < band.last; ++h) {
-      const Row row(g, r, band.plane, h);
+      const Row row(g, r, band.batch, band.depth, h);
       for (int64_t l = 0; l < lines; ++l)
-        line.get()[l] = find_line(g, r, row, straight, l, p.source, p.outside);
+        line.get()[l] = find_run(g, r, row, straight, l, p.source, p.outside);
       for (int64_t channel = 0; channel < p.output_channels; channel += block) {
         LineTile t;
         t.line = line.get();
@@ -137,7 +150,7 @@ void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_
         t.width = std::min(block, p.output_channels - channel);
         run_line_tiles(t, straight.last - straight.first);
       }
-      for_bent(r, row, straight, most, pixels, [&](int64_t count) { bent(pixels, count); });
+      for_others(r, row, straight.first, straight.last, most, pixels, [&](int64_t count) { bent(pixels, count); });
     }
   }
 }
@@ -173,7 +186,7 @@ void sum_places(const float* const* at, const int64_t* pixel, const float* gradi
 
 // The straight outputs of one row, into result[place][output channel, rounded up].
 template <int Vectors>
-void sum_row(const Line* line, int64_t places, int64_t run, const float* gradient,
+void sum_row(const Run* line, int64_t places, int64_t run, const float* gradient,
              int64_t step, int64_t count, int64_t width, float* result, int64_t stride) {
   constexpr int kMost = CONVLAYERS_VECTORS == 4 ? (Vectors == 1 ? 12 : Vectors == 2 ? 9 : 6) : Vectors == 1 ? 8 : 5;
   const int64_t tiles = (places + kMost - 1) / kMost;
@@ -182,7 +195,7 @@ void sum_row(const Line* line, int64_t places, int64_t run, const float* gradien
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t first = places * i / tiles, rows = places * (i + 1) / tiles - first;
     for (int64_t r = 0; r < rows; ++r) {
-      const Line& l = line[(first + r) / run];
+      const Run& l = line[(first + r) / run];
       at[r] = l.at + (first + r) % run;
       pixel[r] = l.pixel;
     }
@@ -204,20 +217,21 @@ void line_weight(const DirectWeightProblem& p, int64_t begin, int64_t end, int64
   const Straight straight(g, r);
   const auto& w = r.axis[2];
   const int64_t run = w.taps * p.source_channels, places = r.taps * p.source_channels;
-  const int64_t stride = (p.output_channels + kLanes - 1) / kLanes * kLanes, height = band_rows(g);
-  const Scratch<Line> line(r.taps / w.taps);
+  const int64_t stride = (p.output_channels + kLanes - 1) / kLanes * kLanes;
+  const Bands bands(g);
+  const Scratch<Run> line(r.taps / w.taps);
   const int64_t step = w.outputs > 1 ? w.output[1] - w.output[0] : 0;
   Pixels pixels;
   for (int64_t segment = begin; segment < end; ++segment) {
     float* result = p.result + segment * places * stride;
     std::memset(result, 0, static_cast<size_t>(places * stride) * sizeof(float));
-    const int64_t count = bands(r, height);
+    const int64_t count = bands.count();
     for (int64_t index = count * segment / p.segments; index < count * (segment + 1) / p.segments; ++index) {
-      const Band band = find_band(r, height, index);
+      const Band band = bands.find(r, index);
       for (int64_t h = band.first; h < band.last; ++h) {
-        const Row row(g, r, band.plane, h);
+        const Row row(g, r, band.batch, band.depth, h);
         for (int64_t l = 0; l < r.taps / w.taps; ++l)
-          line.get()[l] = find_line(g, r, row, straight, l, p.source, p.outside);
+          line.get()[l] = find_run(g, r, row, straight, l, p.source, p.outside);
         for (int64_t channel = 0; channel < p.output_channels; channel += block) {
           const int64_t width = std::min(block, p.output_channels - channel);
           const float* gradient = p.gradient + row.output + w.output[straight.first] + channel;
@@ -234,7 +248,7 @@ void line_weight(const DirectWeightProblem& p, int64_t begin, int64_t end, int64
 #endif
           }
         }
-        for_bent(r, row, straight, most, pixels, [&](int64_t some) { bent(pixels, some, result); });
+        for_others(r, row, straight.first, straight.last, most, pixels, [&](int64_t some) { bent(pixels, some, result); });
       }
     }
   }
