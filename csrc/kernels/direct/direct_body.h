@@ -77,12 +77,10 @@ void direct(const DirectProblem& p, int64_t begin, int64_t end) {
 
 // --- gradient of the weights -------------------------------------------------------------------------------------------
 
-// A sum of outer products: rows of the source, `channel` floats from where each pixel begins, by whole vectors of the
-// gradient, kBlock floats from pixel to pixel.
+// A sum of outer products: rows of the source by whole vectors of the gradient, each so many floats from where a pixel begins.
 struct OuterTile {
-  const float* const* source;
-  const float* gradient;
-  int64_t channel, pixels;
+  const float *const *source, *const *gradient;
+  int64_t source_channel, gradient_channel, pixels;
   float* result;
   int64_t stride;  // of a source channel in the result
 };
@@ -90,9 +88,8 @@ struct OuterTile {
 template <int Rows, int Vectors>
 void run_outer_tile(const OuterTile& t) {
   Vec sum[Rows][Vectors] = {};
-  const float* y = t.gradient;
-  for (int64_t p = 0; p < t.pixels; ++p, y += kBlock) {
-    const float* x = t.source[p] + t.channel;
+  for (int64_t p = 0; p < t.pixels; ++p) {
+    const float *x = t.source[p] + t.source_channel, *y = t.gradient[p] + t.gradient_channel;
     Vec g[Vectors];
 #pragma GCC unroll 8
     for (int v = 0; v < Vectors; ++v) g[v] = load(y + v * kLanes);
@@ -164,23 +161,26 @@ struct Ahead {
   // Part `index` of `parts`: all channels of the source, and floats from ... to of the gradient.
   void fetch(int64_t index, int64_t parts, int64_t channels, int64_t from, int64_t to) const {
     for (int64_t i = count * index / parts; i < count * (index + 1) / parts; ++i) {
-      for (int64_t c = 0; c < channels; c += 16) __builtin_prefetch(source[i] + c, 0, 0);
-      for (int64_t c = from; c < to; c += 16) __builtin_prefetch(gradient[i] + c, 0, 0);
+      for (int64_t c = 0; c < channels; c += 16) __builtin_prefetch(source[i] + c, 0, 3);
+      for (int64_t c = from; c < to; c += 16) __builtin_prefetch(gradient[i] + c, 0, 3);
     }
   }
 };
 
-// The table holds a pointer a pixel and tap; `gradient` the pixels of the items' blocks, copied; `source` those of one
-// group's channels, where at least so many blocks read them: a copy costs as much as half a block's sums.
+// Sources are copied where at least so many blocks of output channels read them: a copy costs as much as half a block's sums.
 constexpr int64_t kWorthCopying = 3;
+// `table` holds a pointer a pixel and tap. Copies: of the pixels of a tap, one group's channels; of the gradient, a last block
+// that is no whole number of vectors.
 struct WeightScratch {
   Scratch<const float*> table;
   Scratch<float> source, gradient;
-  const float* copied[kChunk];
-  WeightScratch(const DirectWeightProblem& p, int64_t items)
-      : table(table_size(*p.gather, 1)), source(copied_stride(p.source_channels) * kChunk),
-        gradient(items * kChunk * kBlock) {
-    for (int64_t i = 0; i < kChunk; ++i) copied[i] = source.get() + i * copied_stride(p.source_channels);
+  const float *source_copy[kChunk], *gradient_copy[kChunk];
+  explicit WeightScratch(const DirectWeightProblem& p)
+      : table(table_size(*p.gather, 1)), source(copied_stride(p.source_channels) * kChunk), gradient(kBlock * kChunk) {
+    for (int64_t i = 0; i < kChunk; ++i) {
+      source_copy[i] = source.get() + i * copied_stride(p.source_channels);
+      gradient_copy[i] = gradient.get() + i * kBlock;
+    }
   }
 };
 
@@ -191,31 +191,33 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
   const int64_t block_count = blocks(p.output_channels), stride = rounded(p.output_channels);
   const int64_t group_floats = g.filter_taps * p.source_channels * stride;
   fill_sources(g, region, pixels, 0, count, p.source, p.outside, scratch.table.get(), count, [](int64_t i) { return i; });
-  for (int64_t item = first_item; item < last_item; ++item) {
-    const int64_t from = item % block_count * kBlock, width = std::min(kBlock, p.output_channels - from);
-    const float* at = p.gradient + item / block_count * p.output_channels + from;
-    float* to = scratch.gradient.get() + (item - first_item) * kChunk * kBlock;
-    for (int64_t i = 0; i < count; ++i, to += kBlock)
-      for (int64_t v = 0; v < width; v += kLanes) store(to + v, load_first(at + pixels.output[i] + v, width - v));
-  }
+  const float* gradient[kChunk];
+  for (int64_t i = 0; i < count; ++i) gradient[i] = p.gradient + pixels.output[i];
   const bool copies = std::min(block_count, last_item - first_item) >= kWorthCopying;
   const int64_t tiles = (p.source_channels + kRows - 1) / kRows, parts = tiles * (last_item - first_item);
   for (int64_t k = 0; k < region.taps; ++k)
     for (int64_t item = first_item; item < last_item; ++item) {
       const int64_t group = item / block_count, from = item % block_count * kBlock;
+      const int64_t width = std::min(kBlock, p.output_channels - from), vectors = (width + kLanes - 1) / kLanes;
       const float* const* pixel = scratch.table.get() + k * count;
-      const int64_t channel = group * p.source_channels;
+      OuterTile t{pixel, gradient, group * p.source_channels, group * p.output_channels + from, count, nullptr, stride};
       if (copies && (item == first_item || from == 0))
-        copy_pixels(pixel, count, channel, p.source_channels, scratch.source.get());
-      const int64_t vectors = (std::min(kBlock, p.output_channels - from) + kLanes - 1) / kLanes;
-      float* to = result + group * group_floats + region.tap[k] * p.source_channels * stride + from;
-      for (int64_t row = 0; row < p.source_channels; row += kRows) {
+        copy_pixels(pixel, count, t.source_channel, p.source_channels, scratch.source.get());
+      if (copies) t.source = scratch.source_copy, t.source_channel = 0;
+      if (width % kLanes != 0) {
+        for (int64_t i = 0; i < count; ++i)
+          for (int64_t v = 0; v < width; v += kLanes)
+            store(scratch.gradient.get() + i * kBlock + v, load_first(gradient[i] + t.gradient_channel + v, width - v));
+        t.gradient = scratch.gradient_copy, t.gradient_channel = 0;
+      }
+      t.result = result + group * group_floats + region.tap[k] * p.source_channels * stride + from;
+      for (int64_t tile = 0; tile < tiles; ++tile) {
         if (k == 0)
-          ahead.fetch((item - first_item) * tiles + row / kRows, parts, p.groups * p.source_channels,
-                      first_item * kBlock, std::min(last_item * kBlock, p.groups * p.output_channels));
-        const OuterTile t{copies ? scratch.copied : pixel, scratch.gradient.get() + (item - first_item) * kChunk * kBlock,
-                          copies ? row : channel + row, count, to + row * stride, stride};
-        kOuterTile.entry[std::min<int64_t>(kRows, p.source_channels - row) - 1][vectors - 1](t);
+          ahead.fetch((item - first_item) * tiles + tile, parts, p.groups * p.source_channels, first_item * kBlock,
+                      std::min(last_item * kBlock, p.groups * p.output_channels));
+        kOuterTile.entry[std::min<int64_t>(kRows, p.source_channels - tile * kRows) - 1][vectors - 1](t);
+        t.source_channel += kRows;
+        t.result += kRows * stride;
       }
     }
 }
@@ -228,7 +230,7 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
   const int64_t block_count = blocks(p.output_channels), items = p.groups * block_count;
   if (takes_lines(p)) {
-    const WeightScratch scratch(p, items);
+    const WeightScratch scratch(p);
     return line_weight(p, begin, end, kBlock, chunk_pixels(*g.region, 1),
                        [&](const Pixels& pixels, int64_t count, float* result) {
                          add_pixels(p, *g.region, pixels, count, 0, items, scratch, Ahead(), result);
@@ -236,7 +238,7 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
   }
   const int64_t parts = direct_weight_parts(p), stride = rounded(p.output_channels);
   const int64_t group_floats = g.filter_taps * p.source_channels * stride, chunk_count = chunks(g, 1);
-  const WeightScratch scratch(p, (items + parts - 1) / parts);
+  const WeightScratch scratch(p);
   for (int64_t task = begin; task < end; ++task) {
     const int64_t segment = task / parts, part = task % parts;
     const int64_t first_item = items * part / parts, last_item = items * (part + 1) / parts;
