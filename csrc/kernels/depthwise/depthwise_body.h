@@ -93,8 +93,8 @@ struct RowTile {
   int64_t unit, jump;    // floats from tap to tap, from output to output
   int64_t groups, singles, direction;
   float* const* output;
-  // What the row below will be the first to read: as one stretch of memory, of which each vector of channels fetches a part, or
-  // pixel by pixel.
+  // What the row below will be the first to read: as one stretch of memory, of which each vector of channels fetches a
+  // part, or pixel by pixel.
   const float* below;
   int64_t stretch, apart;
 };
@@ -171,7 +171,7 @@ inline RowTileFunction row_tile(const Slide& s, int64_t rows) {
   }
 }
 
-// Channels that are worth a task of their own, or a turn: with a tile's width, few enough for the first-level cache.
+// Channels that are worth a task of their own.
 constexpr int64_t kStrip = 4 * kLanes;
 
 // Tasks: bands of rows, and where these are few, parts of the channels.
@@ -296,7 +296,8 @@ void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
   const int64_t parts = depthwise_parts(bands.count(), p.channels), vectors = rounded(p.channels) / kLanes;
   int64_t most_taps = 0;
   for (int64_t i = 0; i < g.regions; ++i) most_taps = std::max(most_taps, g.region[i].taps);
-  DepthwiseScratch scratch{Scratch<const float*>(most_taps * kDepthwiseRows), Scratch<SourceLine>(most_taps * bands.rows()), {}, {}};
+  DepthwiseScratch scratch{
+      Scratch<const float*>(most_taps * kDepthwiseRows), Scratch<SourceLine>(most_taps * bands.rows()), {}, {}};
   const RowTiles tiles(p);
   for (int64_t task = begin; task < end; ++task) {
     const int64_t from = vectors * (task % parts) / parts * kLanes, to = vectors * (task % parts + 1) / parts * kLanes;
@@ -314,7 +315,8 @@ void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
       const auto others = [&](int64_t count) {
         float* output[kDepthwiseRows];
         const float** table = scratch.table.get();
-        fill_sources(g, r, scratch.pixels, 0, count, p.source, p.outside, table, kDepthwiseRows, [](int64_t k) { return k; });
+        fill_sources(g, r, scratch.pixels, 0, count, p.source, p.outside, table, kDepthwiseRows,
+                     [](int64_t k) { return k; });
         for (int64_t k = 0; k < count; ++k) output[k] = p.output + scratch.pixels.output[k];
         p.from ? run_depthwise_rows<false>(p, r, table, output, count, from, to)
                : run_depthwise_rows<true>(p, r, table, output, count, from, to);
