@@ -93,8 +93,8 @@ struct RowTile {
   int64_t unit, jump;    // floats from tap to tap, from output to output
   int64_t groups, singles, direction;
   float* const* output;
-  // What the row below will be the first to read: as one stretch of memory, of which each vector of channels fetches a part, or
-  // pixel by pixel.
+  // What the row below will be the first to read: as one stretch of memory, of which each vector of channels fetches a
+  // part, or pixel by pixel.
   const float* below;
   int64_t stretch, apart;
 };
@@ -171,7 +171,7 @@ inline RowTileFunction row_tile(const Slide& s, int64_t rows) {
   }
 }
 
-// Channels that are worth a task of their own, or a turn: with a tile's width, few enough for the first-level cache.
+// Channels that are worth a task of their own.
 constexpr int64_t kStrip = 4 * kLanes;
 
 // Tasks: bands of rows, and where these are few, parts of the channels.
@@ -198,36 +198,56 @@ inline int64_t fill_row(const DepthwiseProblem& p, const Region& r, const Slide&
   return count;
 }
 
-// The tiles of a region's rows, and the windows of each: near equal parts of the outputs that share sources.
+// The tiles of each region's rows, near equal parts of the outputs that share sources: found once, for all bands.
+struct RowPart {
+  int64_t first, rows;  // the first of its outputs, and how many
+  const Window* window;
+};
 class RowTiles {
  public:
-  RowTiles(const Region& r, const Slide& s)
-      : windows_(s.groups + s.singles), first_(std::max<int64_t>(s.last - s.first, 0)), rows_(std::max<int64_t>(s.last - s.first, 0)),
-        window_(std::max<int64_t>(s.last - s.first, 0) * windows_) {
-    const int64_t outputs = s.last - s.first;
-    const int64_t tiles = ((outputs + s.every - 1) / s.every + kStraightRows - 1) / kStraightRows;
+  explicit RowTiles(const DepthwiseProblem& p)
+      : slide_(p.gather->regions), begin_(p.gather->regions + 1), part_(count(p)), window_(windows_) {
     Window* window = window_.get();
-    for (int64_t i = 0; i < tiles; ++i)
-      for (int64_t phase = 0; phase < s.every; ++phase) {
-        const int64_t all = (outputs - phase + s.every - 1) / s.every, j = all * i / tiles, some = all * (i + 1) / tiles - j;
-        if (some == 0) continue;
-        const int64_t first = s.first + phase + j * s.every;
-        first_.get()[count_] = first;
-        rows_.get()[count_++] = some;
-        int64_t entry = r.axis[2].base[first] + s.least;
-        for (int64_t k = 0; k < s.groups; ++k, entry += s.taps * s.unit)
-          *window++ = find_window(s.straight, entry, (some - 1) * s.stride + s.taps, s.unit);
-        for (int64_t k = 0; k < s.singles; ++k, entry += s.unit) *window++ = find_window(s.straight, entry, some, s.jump);
-      }
+    for (int64_t i = 0; i < p.gather->regions; ++i) {
+      const Slide& s = slide(i);
+      const int64_t* base = p.gather->region[i].axis[2].base;
+      RowPart* part = part_.get() + begin_.get()[i];
+      for (int64_t k = 0; k < tiles(s); ++k)
+        for (int64_t phase = 0; phase < s.every; ++phase) {
+          const int64_t all = (s.last - s.first - phase + s.every - 1) / s.every, j = all * k / tiles(s);
+          const int64_t some = all * (k + 1) / tiles(s) - j, first = s.first + phase + j * s.every;
+          *part++ = {first, some, window};
+          if (some == 0) continue;
+          int64_t entry = base[first] + s.least;
+          for (int64_t t = 0; t < s.groups; ++t, entry += s.taps * s.unit)
+            *window++ = find_window(s.straight, entry, (some - 1) * s.stride + s.taps, s.unit);
+          for (int64_t t = 0; t < s.singles; ++t, entry += s.unit) *window++ = find_window(s.straight, entry, some, s.jump);
+        }
+    }
   }
-  int64_t count() const { return count_; }
-  int64_t first(int64_t tile) const { return first_.get()[tile]; }
-  int64_t rows(int64_t tile) const { return rows_.get()[tile]; }
-  const Window* windows(int64_t tile) const { return window_.get() + tile * windows_; }
+  const Slide& slide(int64_t region) const { return slide_.get()[region]; }
+  const RowPart* begin(int64_t region) const { return part_.get() + begin_.get()[region]; }
+  const RowPart* end(int64_t region) const { return part_.get() + begin_.get()[region + 1]; }
 
  private:
-  int64_t count_ = 0, windows_;
-  Scratch<int64_t> first_, rows_;
+  static int64_t tiles(const Slide& s) {
+    return ((std::max<int64_t>(s.last - s.first, 0) + s.every - 1) / s.every + kStraightRows - 1) / kStraightRows;
+  }
+  int64_t count(const DepthwiseProblem& p) {
+    int64_t parts = 0;
+    for (int64_t i = 0; i < p.gather->regions; ++i) {
+      const Slide s = p.from ? Slide() : Slide(*p.gather, p.gather->region[i], p.outside);
+      slide_.get()[i] = s;
+      begin_.get()[i] = parts;
+      parts += tiles(s) * s.every;
+      windows_ += tiles(s) * s.every * (s.groups + s.singles);
+    }
+    return begin_.get()[p.gather->regions] = parts;
+  }
+  int64_t windows_ = 0;
+  Scratch<Slide> slide_;
+  Scratch<int64_t> begin_;  // of each region's parts
+  Scratch<RowPart> part_;
   Scratch<Window> window_;
 };
 
@@ -240,8 +260,10 @@ struct DepthwiseScratch {
 };
 
 // A band's rows, one after the other: their outputs are written, and most sources read, as they lie in memory.
-void run_rows(const DepthwiseProblem& p, const Region& r, const Slide& s, const RowTiles& tiles, const Band& band,
+void run_rows(const DepthwiseProblem& p, const RowTiles& tiles, int64_t region, const Band& band,
               const DepthwiseScratch& scratch, int64_t from, int64_t to) {
+  const Region& r = p.gather->region[region];
+  const Slide& s = tiles.slide(region);
   const auto& w = r.axis[2];
   const int64_t most = r.taps / w.taps;
   float* output[kStraightRows];
@@ -255,15 +277,14 @@ void run_rows(const DepthwiseProblem& p, const Region& r, const Slide& s, const 
     tile.lines = scratch.lines[row];
     const float* below = scratch.lines[next] > 0 ? scratch.line.get()[next * most + scratch.lines[next] - 1].at : p.source;
     float* to_row = p.output + Row(*p.gather, r, band.batch, band.depth, h).output;
-    for (int64_t i = 0; i < tiles.count(); ++i) {
-      const int64_t some = tiles.rows(i);
-      const int64_t* offset = w.output + tiles.first(i);
-      for (int64_t k = 0; k < some; ++k) output[k] = to_row + offset[k * s.every];
-      tile.window = tiles.windows(i);
+    for (const RowPart* part = tiles.begin(region); part < tiles.end(region); ++part) {
+      if (part->rows == 0) continue;
+      for (int64_t k = 0; k < part->rows; ++k) output[k] = to_row + w.output[part->first + k * s.every];
+      tile.window = part->window;
       tile.below = below + tile.window->at;
-      tile.stretch = dense ? some : 1;
+      tile.stretch = dense ? part->rows : 1;
       tile.apart = dense ? kLanes : tile.jump;
-      const RowTileFunction run = row_tile(s, some);
+      const RowTileFunction run = row_tile(s, part->rows);
       for (int64_t c = from; c < to; c += kLanes) run(p, tile, c);
     }
   }
@@ -275,25 +296,27 @@ void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
   const int64_t parts = depthwise_parts(bands.count(), p.channels), vectors = rounded(p.channels) / kLanes;
   int64_t most_taps = 0;
   for (int64_t i = 0; i < g.regions; ++i) most_taps = std::max(most_taps, g.region[i].taps);
-  DepthwiseScratch scratch{Scratch<const float*>(most_taps * kDepthwiseRows), Scratch<SourceLine>(most_taps * bands.rows()), {}, {}};
+  DepthwiseScratch scratch{
+      Scratch<const float*>(most_taps * kDepthwiseRows), Scratch<SourceLine>(most_taps * bands.rows()), {}, {}};
+  const RowTiles tiles(p);
   for (int64_t task = begin; task < end; ++task) {
     const int64_t from = vectors * (task % parts) / parts * kLanes, to = vectors * (task % parts + 1) / parts * kLanes;
     for (int64_t i = 0; i < g.regions; ++i) {
       const Region& r = g.region[i];
-      const Slide s = p.from ? Slide() : Slide(g, r, p.outside);
-      const RowTiles tiles(r, s);
+      const Slide& s = tiles.slide(i);
       const Band band = bands.find(r, task / parts);
       const bool slides = s.first < s.last && band.first < band.last;
       if (slides) {
         for (int64_t h = band.first; h < band.last; ++h)
           scratch.lines[h - band.first] = fill_row(p, r, s, Row(g, r, band.batch, band.depth, h),
                                                    scratch.line.get() + (h - band.first) * (r.taps / r.axis[2].taps));
-        run_rows(p, r, s, tiles, band, scratch, from, to);
+        run_rows(p, tiles, i, band, scratch, from, to);
       }
       const auto others = [&](int64_t count) {
         float* output[kDepthwiseRows];
         const float** table = scratch.table.get();
-        fill_sources(g, r, scratch.pixels, 0, count, p.source, p.outside, table, kDepthwiseRows, [](int64_t k) { return k; });
+        fill_sources(g, r, scratch.pixels, 0, count, p.source, p.outside, table, kDepthwiseRows,
+                     [](int64_t k) { return k; });
         for (int64_t k = 0; k < count; ++k) output[k] = p.output + scratch.pixels.output[k];
         p.from ? run_depthwise_rows<false>(p, r, table, output, count, from, to)
                : run_depthwise_rows<true>(p, r, table, output, count, from, to);

@@ -215,47 +215,50 @@ void depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_t en
   for (int64_t i = 0; i < g.regions; ++i) most_taps = std::max(most_taps, g.region[i].taps);
   const Scratch<const float*> table(most_taps * kChunk), line(most_taps * bands.rows()), gradient(bands.rows());
   Pixels pixels;
+  const auto range = [&](int64_t part) { return stride / kLanes * part / parts * kLanes; };  // of a task's channels
+  const auto sums = [&](int64_t task) { return p.result + task / parts * g.filter_taps * stride; };
   for (int64_t task = begin; task < end; ++task) {
-    const int64_t segment = task / parts, part = task % parts;
-    const int64_t from = stride / kLanes * part / parts * kLanes, to = stride / kLanes * (part + 1) / parts * kLanes;
-    float* result = p.result + segment * g.filter_taps * stride;
+    const int64_t from = range(task % parts), to = range(task % parts + 1);
     for (int64_t t = 0; t < g.filter_taps; ++t)
-      std::memset(result + t * stride + from, 0, static_cast<size_t>(to - from) * sizeof(float));
-    const int64_t first = bands.count() * segment / p.segments, last = bands.count() * (segment + 1) / p.segments;
-    for (int64_t i = 0; i < g.regions; ++i) {
-      const Region& r = g.region[i];
-      if (r.taps == 0) continue;
-      const Slide s = p.from ? Slide() : Slide(g, r, p.outside);
-      const SlidingOutputs outputs(r, s);
+      std::memset(sums(task) + t * stride + from, 0, static_cast<size_t>(to - from) * sizeof(float));
+  }
+  for (int64_t i = 0; i < g.regions; ++i) {
+    const Region& r = g.region[i];
+    if (r.taps == 0) continue;
+    const Slide s = p.from ? Slide() : Slide(g, r, p.outside);
+    const SlidingOutputs outputs(r, s);
+    RowSum sum{};
+    sum.line = line.get();
+    sum.gradient = gradient.get();
+    sum.lines = r.taps / r.axis[2].taps;
+    sum.offset = r.axis[2].output;
+    sum.every = s.every;
+    sum.line_taps = r.axis[2].taps;
+    sum.direction = s.direction;
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t segment = task / parts, from = range(task % parts), to = range(task % parts + 1);
+      float* result = sums(task);
       const auto others = [&](int64_t count) {
         fill_sources(g, r, pixels, 0, count, p.source, p.outside, table.get(), count, [](int64_t k) { return k; });
         for (int64_t c = from; c < to; c += kLanes)
           p.from ? sum_all_taps<false>(p, r, count, pixels, table.get(), c, result)
                  : sum_all_taps<true>(p, r, count, pixels, table.get(), c, result);
       };
-      const int64_t lines = r.taps / r.axis[2].taps;
-      for (int64_t index = first; index < last; ++index) {
+      const int64_t last = bands.count() * (segment + 1) / p.segments;
+      for (int64_t index = bands.count() * segment / p.segments; index < last; ++index) {
         const Band band = bands.find(r, index);
         int64_t rows = 0;
         for (int64_t h = band.first; h < band.last; ++h) {
           const Row row(g, r, band.batch, band.depth, h);
           bool zeros = s.first < s.last;
-          for (int64_t l = 0; zeros && l < lines; ++l) {
+          for (int64_t l = 0; zeros && l < sum.lines; ++l) {
             const Line found = find_line(g, r, row, s.straight, l, p.source, p.outside);
-            line.get()[rows * lines + l] = found.outside ? nullptr : found.at;
+            line.get()[rows * sum.lines + l] = found.outside ? nullptr : found.at;
             zeros = !found.outside || *found.at == 0;
           }
           if (zeros) gradient.get()[rows++] = p.gradient + row.output;
           for_others(r, row, zeros ? s.first : 0, zeros ? s.last : 0, kChunk, pixels, others);
         }
-        RowSum sum{};
-        sum.line = line.get();
-        sum.gradient = gradient.get();
-        sum.lines = lines;
-        sum.offset = r.axis[2].output;
-        sum.every = s.every;
-        sum.line_taps = r.axis[2].taps;
-        sum.direction = s.direction;
         if (rows > 0) sum_band(p, r, s, outputs, sum, rows, from, to, result);
       }
     }

@@ -9,7 +9,8 @@
 namespace {
 
 // Tap t of output j + every * i reads `unit` entries times (stride * i + t) beyond tap 0 of output j. With a dilation, the
-// outputs that share sources lie apart. Taps count as their sources ascend, which may be from the filter's last to its first.
+// outputs that share sources lie apart. Taps count as their sources ascend: in a gradient, from the filter's last to its
+// first.
 struct Slide {
   Straight straight;
   int64_t first = 0, last = 0;       // of a row's outputs, those that are read so
@@ -69,8 +70,8 @@ inline Window find_window(const Straight& s, int64_t entry, int64_t count, int64
   return {(entry - s.low) * s.step, (uint64_t{1} << high) - (uint64_t{1} << std::min(low, high))};
 }
 
-// Calls f(i, source i) for each of Count sources that is seen, as straight-line code. A border takes a few at the ends: while
-// all but Edge of those are there, the others are not looked for one by one.
+// Calls f(i, source i) for each of Count sources that is seen, as straight-line code. A border takes a few at the ends:
+// where no more than Edge at either end are missing, the others are not looked for one by one.
 template <int Count, int Edge, class F>
 inline __attribute__((always_inline)) void for_seen(uint64_t seen, const float* at, int64_t apart, const F& f) {
   static_assert(Count < 64);

@@ -58,9 +58,9 @@ struct Row {
   }
 };
 
-// The outputs are cut into bands: of one batch entry, one place along the first axis, and so many rows that what they share is
-// read again while it is near, and that there are bands enough for a few threads. All regions are cut alike, so that a band
-// is whole in the output: its regions are the phases of one stretch.
+// The outputs are cut into bands: of one batch entry, one place along the first axis, and so many rows that what they
+// share is read again while it is near, and that there are bands enough for a few threads. All regions are cut alike, so
+// that a band is whole in the output: its regions are the phases of one stretch.
 struct Band {
   int64_t batch, depth, first, last;  // rows first ... last
 };
