@@ -27,6 +27,8 @@ from convlayers.ops.layout import is_channels_last, new_in_layout
 from convlayers.ops.windows import Ints, Windows
 
 _max = torch.ops.convlayers.max_pool.default
+_max_with_taps = torch.ops.convlayers.max_pool_with_taps.default
+_max_grad = torch.ops.convlayers.max_pool_input_grad.default
 _max_with_indices = torch.ops.convlayers.max_pool_with_indices.default
 _fractional = torch.ops.convlayers.fractional_max_pool.default
 _average = torch.ops.convlayers.avg_pool.default
@@ -34,6 +36,9 @@ _average_grad = torch.ops.convlayers.avg_pool_input_grad.default
 _scatter = torch.ops.convlayers.pool_scatter.default
 _gather = torch.ops.convlayers.pool_gather.default
 _unpool = torch.ops.convlayers.max_unpool.default
+
+#: What a byte can count; the last value means none.
+_TAPS = 256
 
 
 def max_pool(input: Tensor, windows: Windows, indices: bool) -> tuple[Tensor, Tensor | None]:
@@ -59,10 +64,13 @@ def adaptive_max_pool(input: Tensor, output_size: Ints, indices: bool) -> tuple[
 
 def _native_max(input: Tensor, *geometry: Any) -> tuple[Tensor, Tensor | None]:
     *windows, indices = geometry
-    if indices or (torch.is_grad_enabled() and input.requires_grad):
-        output, at = _max_with_indices(input, *windows)
-        return output, at if indices else None
-    return _max(input, *windows), None
+    if not (torch.is_grad_enabled() and input.requires_grad) and not indices:
+        return _max(input, *windows), None
+    # For a gradient, to know the tap is enough: a byte, which tells a window's elements but not a plane's.
+    if not indices and windows[1] and math.prod(windows[1]) < _TAPS:
+        return _max_with_taps(input, *windows)[0], None
+    output, at = _max_with_indices(input, *windows)
+    return output, at if indices else None
 
 
 def fractional_max_pool(input: Tensor, kernel: Ints, output_size: Ints, samples: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,6 +145,17 @@ def _(input, output_size, kernel, stride, low, dilation):
     return _like(input, output_size), _like(input, output_size, torch.int64)
 
 
+@torch.library.register_fake("convlayers::max_pool_with_taps")
+def _(input, output_size, kernel, stride, low, dilation):
+    taps = new_in_layout(input, True, (*input.shape[:2], *output_size), torch.uint8)
+    return _like(input, output_size), taps
+
+
+@torch.library.register_fake("convlayers::max_pool_input_grad")
+def _(grad, taps, input_size, kernel, stride, low, dilation, channels_last):
+    return new_in_layout(grad, channels_last, (*grad.shape[:2], *input_size))
+
+
 @torch.library.register_fake("convlayers::fractional_max_pool")
 def _(input, samples, output_size, kernel):
     return _like(input, output_size), _like(input, output_size, torch.int64)
@@ -186,6 +205,39 @@ def _backward_max(ctx: Any, grad: Tensor) -> tuple:
     (input,) = ctx.saved_tensors
     _, indices = _max_with_indices(input, *ctx.geometry)
     return _scatter(grad, indices, ctx.size, ctx.channels_last), *[None] * 5
+
+
+def _setup_taps(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+    input, _, *ctx.geometry = inputs
+    _keep_layout(ctx, input)
+    ctx.save_for_backward(output[1])
+
+
+def _backward_taps(ctx: Any, grad: Tensor, _: Tensor) -> tuple:
+    (taps,) = ctx.saved_tensors
+    return _max_grad(grad, taps, ctx.size, *ctx.geometry, ctx.channels_last), *[None] * 5
+
+
+def _setup_max_grad(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    _, taps, _, *ctx.geometry, _ = inputs
+    ctx.save_for_backward(taps)
+
+
+def _backward_max_grad(ctx: Any, second: Tensor) -> tuple:
+    (taps,) = ctx.saved_tensors
+    return _gather(second, _indices_of(taps, second.shape[2:], *ctx.geometry)), *[None] * 7
+
+
+def _indices_of(taps: Tensor, size: Any, kernel: Ints, stride: Ints, low: Ints, dilation: Ints) -> Tensor:
+    """Where in a plane of this size the taps are."""
+    tap = taps.to(torch.int64)
+    index, scale = torch.zeros_like(tap), 1
+    for axis in reversed(range(len(size))):
+        start = torch.arange(tap.shape[axis + 2]) * stride[axis] - low[axis]
+        at = start.view(-1, *[1] * (len(size) - 1 - axis)) + tap % kernel[axis] * dilation[axis]
+        index, tap = index + at * scale, tap // kernel[axis]
+        scale *= size[axis]
+    return index.masked_fill(taps == _TAPS - 1, -1)
 
 
 def _setup_with_indices(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
@@ -242,6 +294,8 @@ def _differentiate(name: str, backward: Any, setup: Any) -> None:
 
 
 _differentiate("max_pool", _backward_max, _setup_max)
+_differentiate("max_pool_with_taps", _backward_taps, _setup_taps)
+_differentiate("max_pool_input_grad", _backward_max_grad, _setup_max_grad)
 _differentiate("max_pool_with_indices", _backward_with_indices, _setup_with_indices)
 _differentiate("fractional_max_pool", _backward_with_indices, _setup_with_indices)
 _differentiate("pool_scatter", _backward_put, _setup_put)
