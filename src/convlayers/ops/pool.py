@@ -9,6 +9,7 @@ For one axis, with w(o) the positions that output o sees and div(o) how many of 
 Indices count the elements of one plane of the input, last axis fastest. A window that lies in padding only gives
 -infinity, at index -1; its gradient goes nowhere.
 
+Where nobody asks for indices, a maximum's place is kept as its tap, a byte: which element of its window it is.
 A gradient of max pooling is a scatter, whose gradient is a gather, whose gradient is a scatter; the average is linear.
 Windows come as :class:`Windows`, or, empty, mean adaptive ones (ops/windows.py).
 """
@@ -64,8 +65,9 @@ def adaptive_max_pool(input: Tensor, output_size: Ints, indices: bool) -> tuple[
 
 def _native_max(input: Tensor, *geometry: Any) -> tuple[Tensor, Tensor | None]:
     *windows, indices = geometry
-    if not (torch.is_grad_enabled() and input.requires_grad) and not indices:
-        return _max(input, *windows), None
+    if not _needs_grad(input) and not indices:
+        with select.dispatch(False):
+            return _max(input, *windows), None
     # For a gradient, to know the tap is enough: a byte, which tells a window's elements but not a plane's.
     if not indices and windows[1] and math.prod(windows[1]) < _TAPS:
         return _max_with_taps(input, *windows)[0], None
@@ -106,14 +108,20 @@ def avg_pool(input: Tensor, windows: Windows, count_include_pad: bool, divisor: 
     """
     if _kernel("avg_pool", input) == "torch":
         return pool_torch.avg_pool(input, windows, count_include_pad, divisor)
-    return _average(input, *windows, count_include_pad, divisor)
+    with select.dispatch(_needs_grad(input)):
+        return _average(input, *windows, count_include_pad, divisor)
 
 
 def adaptive_avg_pool(input: Tensor, output_size: Ints) -> Tensor:
     """As :func:`avg_pool`, over adaptive windows."""
     if _kernel("adaptive_avg_pool", input) == "torch":
         return pool_torch.ADAPTIVE_AVG[len(output_size)](input, output_size)
-    return _average(input, output_size, (), (), (), (), (), False, 0)
+    with select.dispatch(_needs_grad(input)):
+        return _average(input, output_size, (), (), (), (), (), False, 0)
+
+
+def _needs_grad(input: Tensor) -> bool:
+    return torch.is_grad_enabled() and input.requires_grad
 
 
 def _check_indices(indices: Tensor, plane: int) -> None:
@@ -215,7 +223,8 @@ def _setup_taps(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
 
 def _backward_taps(ctx: Any, grad: Tensor, _: Tensor) -> tuple:
     (taps,) = ctx.saved_tensors
-    return _max_grad(grad, taps, ctx.size, *ctx.geometry, ctx.channels_last), *[None] * 5
+    with select.dispatch(torch.is_grad_enabled()):
+        return _max_grad(grad, taps, ctx.size, *ctx.geometry, ctx.channels_last), *[None] * 5
 
 
 def _setup_max_grad(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -277,7 +286,8 @@ def _setup_average(ctx: Any, inputs: tuple, output: Tensor) -> None:
 
 
 def _backward_average(ctx: Any, grad: Tensor) -> tuple:
-    return _average_grad(grad, ctx.size, *ctx.geometry, ctx.channels_last), *[None] * 8
+    with select.dispatch(torch.is_grad_enabled()):
+        return _average_grad(grad, ctx.size, *ctx.geometry, ctx.channels_last), *[None] * 8
 
 
 def _setup_average_grad(ctx: Any, inputs: tuple, output: Tensor) -> None:
