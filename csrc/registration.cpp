@@ -42,6 +42,12 @@ STABLE_TORCH_LIBRARY(convlayers, m) {
       "max_pool_with_indices(Tensor input, SymInt[] output_size, SymInt[] kernel, SymInt[] stride, SymInt[] low, "
       "SymInt[] dilation) -> (Tensor, Tensor)");
   m.def(
+      "max_pool_with_taps(Tensor input, SymInt[] output_size, SymInt[] kernel, SymInt[] stride, SymInt[] low, "
+      "SymInt[] dilation) -> (Tensor, Tensor)");
+  m.def(
+      "max_pool_input_grad(Tensor grad, Tensor taps, SymInt[] input_size, SymInt[] kernel, SymInt[] stride, SymInt[] low, "
+      "SymInt[] dilation, bool channels_last) -> Tensor");
+  m.def(
       "avg_pool(Tensor input, SymInt[] output_size, SymInt[] kernel, SymInt[] stride, SymInt[] low, SymInt[] high, "
       "SymInt[] dilation, bool count_include_pad, SymInt divisor) -> Tensor");
   m.def(
@@ -67,6 +73,8 @@ STABLE_TORCH_LIBRARY_IMPL(convlayers, CPU, m) {
   m.impl("batch_norm_grad", TORCH_BOX(&convlayers::batch_norm_grad));
   m.impl("max_pool", TORCH_BOX(&convlayers::max_pool));
   m.impl("max_pool_with_indices", TORCH_BOX(&convlayers::max_pool_with_indices));
+  m.impl("max_pool_with_taps", TORCH_BOX(&convlayers::max_pool_with_taps));
+  m.impl("max_pool_input_grad", TORCH_BOX(&convlayers::max_pool_input_grad));
   m.impl("avg_pool", TORCH_BOX(&convlayers::avg_pool));
   m.impl("avg_pool_input_grad", TORCH_BOX(&convlayers::avg_pool_input_grad));
   m.impl("fractional_max_pool", TORCH_BOX(&convlayers::fractional_max_pool));

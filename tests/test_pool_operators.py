@@ -42,6 +42,9 @@ def test_opcheck(rank: int, channels_last: bool) -> None:
     for averaged in ([kernel, stride, low, low, dilation, True, 0], [[], [], [], [], [], False, 0]):
         opcheck(OPS.avg_pool.default, (x, output, *averaged))
         opcheck(OPS.avg_pool_input_grad.default, (y, size, *averaged, channels_last))
+    opcheck(OPS.max_pool_with_taps.default, (x, output, kernel, stride, low, dilation))
+    _, taps = OPS.max_pool_with_taps(x, output, kernel, stride, low, dilation)
+    opcheck(OPS.max_pool_input_grad.default, (y, taps, size, kernel, stride, low, dilation, channels_last))
     _, indices = OPS.max_pool_with_indices(x, output, kernel, stride, low, dilation)
     opcheck(OPS.pool_scatter.default, (y, indices, size, channels_last))
     opcheck(OPS.pool_gather.default, (x, indices))
@@ -90,7 +93,33 @@ def test_values_alone_have_the_same_gradient() -> None:
     windows = ([3, 3], *sliding(2))
     one = torch.autograd.grad(OPS.max_pool(x, *windows).square().sum(), x)
     two = torch.autograd.grad(OPS.max_pool_with_indices(x, *windows)[0].square().sum(), x)
+    three = torch.autograd.grad(OPS.max_pool_with_taps(x, *windows)[0].square().sum(), x)
     assert torch.equal(one[0], two[0])
+    assert torch.equal(one[0], three[0])
+
+
+@pytest.mark.parametrize("channels_last", LAYOUTS)
+@pytest.mark.parametrize("channels", [1, 3, 16, 37, 64, 100])
+@pytest.mark.parametrize("windows", [
+    ((2, 2), (2, 2), (0, 0), (1, 1)), ((3, 3), (2, 2), (1, 1), (1, 1)), ((3, 2), (1, 3), (1, 0), (2, 3)),
+    ((4, 3), (2, 4), (3, 2), (2, 2)), ((15, 17), (3, 3), (7, 8), (1, 1)), ((2, 2), (1, 1), (9, 9), (9, 12)),
+], ids=str)  # fmt: skip
+def test_taps_lead_where_indices_do(windows, channels, channels_last) -> None:
+    """The gradient by taps is that by indices, bit by bit; both ways differentiate alike."""
+    kernel, stride, low, dilation = windows
+    x = tensor(2, channels, 11, 13, channels_last=channels_last)
+    x = (x.detach() * 2).round().requires_grad_()  # equal elements, of which the first counts
+    output = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip((11, 13), *windows, strict=True)]
+    results = []
+    for operator in (OPS.max_pool_with_indices, OPS.max_pool_with_taps):
+        y = operator(x, output, kernel, stride, low, dilation)[0]
+        weight = torch.linspace(-1, 1, y.numel()).view(y.shape).requires_grad_()
+        (first,) = torch.autograd.grad(y, x, weight, create_graph=True)
+        assert first.stride() == x.stride()
+        (second,) = torch.autograd.grad((first * first).sum(), weight)
+        results.append((y, first, second))
+    for by_index, by_tap in zip(*results, strict=True):
+        assert torch.equal(by_index, by_tap)
 
 
 CALLS = {
@@ -146,6 +175,10 @@ BARE = [
     lambda: OPS.max_pool(torch.zeros(1, 1, 4, 4), [2**40, 2**40], [], [], [], []),
     lambda: OPS.avg_pool(torch.zeros(1, 1, 4), [2], [2], [2], [0], [], [1], True, 0),
     lambda: OPS.avg_pool_input_grad(torch.zeros(1, 1, 4), [2**62], [2], [2], [0], [0], [1], True, 0, False),
+    lambda: OPS.max_pool_with_taps(torch.zeros(1, 1, 400), [1], [256], [1], [0], [1]),
+    lambda: OPS.max_pool_with_taps(torch.zeros(1, 1, 4), [2], [], [], [], []),
+    lambda: OPS.max_pool_input_grad(torch.zeros(1, 1, 2), torch.zeros(1, 1, 2), [4], [2], [2], [0], [1], True),
+    lambda: OPS.max_pool_input_grad(torch.zeros(1, 1, 2), torch.zeros(1, 1, 3).byte(), [4], [2], [2], [0], [1], True),
     lambda: OPS.max_unpool(torch.zeros(1, 1, 2), torch.zeros(1, 1, 3).long(), [4]),
     lambda: OPS.max_unpool(torch.zeros(1, 1, 2), torch.full((1, 1, 2), 4), [4]),
     lambda: OPS.max_unpool(torch.zeros(1, 1, 2), torch.zeros(1, 1, 2).int(), [4]),

@@ -37,6 +37,7 @@ struct Kernels {
   Kernel<BatchNormGradProblem> batch_norm_grad_apply;
   Kernel<BatchNormGradProblem> batch_norm_grad_planes;
   Kernel<PoolProblem> max_pool;
+  Kernel<PoolProblem> max_pool_adjoint;
   Kernel<PoolProblem> avg_pool;
   Kernel<PoolProblem> avg_pool_adjoint;
 };

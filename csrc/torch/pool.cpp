@@ -85,6 +85,9 @@ void pool(const Kernel<PoolProblem>& kernel, PoolProblem& p, const Tensor& tenso
   p.source_end = tensor.numel() > 0 ? end_of(source, p.batch, p.channels, spatial(tensor)) : p.source;
   p.output = result.data();
   p.output_strides = result.strides();
+  // More results than this go past the caches: written before they are read again, they would only drive out what is there.
+  constexpr int64_t kStream = 1 << 21, kAligned = 16;
+  p.stream = p.channels % kAligned == 0 && result.count() > kStream;
   run(kernel, p);
 }
 
@@ -206,6 +209,46 @@ std::tuple<Tensor, Tensor> max_pool_with_indices(const Tensor& input, Ints outpu
   const auto indices =
       max_pool_into(p, result, input, output_size, {kernel, stride, low, low, dilation, false}, true);
   return {result.deliver(), *indices};
+}
+
+// Where the taps are, and that they can be told in a byte each.
+void set_taps(PoolProblem& p, const Tensor& taps) {
+  int64_t window = 1;
+  for (const WindowAxis& axis : p.axis) window *= axis.kernel;
+  STD_TORCH_CHECK(0 < window && window <= kNoTap, "convlayers: a window must have 1 to ", kNoTap, " elements");
+  p.tap = static_cast<uint8_t*>(taps.data_ptr());
+  p.tap_strides.batch = taps.stride(0);
+  for (int64_t i = taps.dim() - 1, a = 3; i >= 2; --i) p.tap_strides.axis[--a] = taps.stride(i);
+}
+
+std::tuple<Tensor, Tensor> max_pool_with_taps(const Tensor& input, Ints output_size, Ints kernel, Ints stride, Ints low,
+                                              Ints dilation) {
+  check_image(input, output_size.size(), "input");
+  elements(input.size(0), input.size(1), output_size);
+  PoolProblem p{};
+  set_windows(p, spatial(input), output_size, {kernel, stride, low, low, dilation, false});
+  Result result(input, input.size(0), input.size(1), output_size);
+  const Tensor taps = new_in_layout(input, true, input.size(0), input.size(1), output_size, ScalarType::Byte);
+  set_taps(p, taps);
+  pool(kernels().max_pool, p, input, result);
+  return {result.deliver(), taps};
+}
+
+Tensor max_pool_input_grad(const Tensor& grad, const Tensor& taps, Ints input_size, Ints kernel, Ints stride, Ints low,
+                           Ints dilation, bool channels_last) {
+  check_image(grad, input_size.size(), "grad");
+  elements(grad.size(0), grad.size(1), input_size);
+  STD_TORCH_CHECK(taps.is_cpu() && taps.scalar_type() == ScalarType::Byte && taps.dim() == grad.dim() &&
+                      (taps.size(1) <= 1 || taps.stride(1) == 1),
+                  "convlayers: taps must be a uint8 tensor on the CPU, channels last");
+  for (int64_t d = 0; d < taps.dim(); ++d)
+    STD_TORCH_CHECK(taps.size(d) == grad.size(d), "convlayers: taps must have the size of grad");
+  PoolProblem p{};
+  set_windows(p, input_size, spatial(grad), {kernel, stride, low, low, dilation, false});
+  set_taps(p, taps);
+  Result result(grad, channels_last, grad.size(0), grad.size(1), input_size);
+  pool(kernels().max_pool_adjoint, p, grad, result);
+  return result.deliver();
 }
 
 Tensor avg_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride, Ints low, Ints high, Ints dilation,

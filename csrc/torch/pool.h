@@ -11,6 +11,11 @@ namespace convlayers {
 Tensor max_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride, Ints low, Ints dilation);
 std::tuple<Tensor, Tensor> max_pool_with_indices(const Tensor& input, Ints output_size, Ints kernel, Ints stride,
                                                  Ints low, Ints dilation);
+// The taps: which element of its window each maximum is, counted as the window's axes go, uint8, channels last in memory.
+std::tuple<Tensor, Tensor> max_pool_with_taps(const Tensor& input, Ints output_size, Ints kernel, Ints stride, Ints low,
+                                              Ints dilation);
+Tensor max_pool_input_grad(const Tensor& grad, const Tensor& taps, Ints input_size, Ints kernel, Ints stride, Ints low,
+                           Ints dilation, bool channels_last);
 
 Tensor avg_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride, Ints low, Ints high, Ints dilation,
                 bool count_include_pad, int64_t divisor);

@@ -72,6 +72,7 @@ class Result {
   Result(const Tensor& like, bool channels_last, int64_t batch, int64_t channels, const Ints& spatial);
   float* data() const { return data_; }
   const Strides& strides() const { return strides_; }
+  int64_t count() const { return count_; }
   bool empty() const { return count_ == 0; }
   Tensor deliver();
 

@@ -1,6 +1,7 @@
 // Pooling over windows that are the same for every plane.
 //
 //     max              output(o) = max over i in w(o) of source(i)
+//     max's adjoint    output(i) = sum over o whose maximum is at i of source(o)
 //     average          output(o) = sum over i in w(o) of source(i) / div(o)
 //     average's adjoint  output(i) = sum over o with i in w(o) of source(o) / div(o)
 //
@@ -42,6 +43,12 @@ struct PoolProblem {
   int64_t divisor;  // averages: instead of div(o), unless 0
   int64_t* index;   // max: where each maximum is in its plane, -1 for an empty window; or null
   PlaneStrides index_strides;
+  // max and its adjoint: which tap of its window each maximum is, kNoTap for an empty window, channels last; or null
+  uint8_t* tap;
+  Strides tap_strides;
+  bool stream;  // whether results go past the caches; their vectors are aligned then
 };
+
+constexpr int kNoTap = 255;
 
 }  // namespace convlayers

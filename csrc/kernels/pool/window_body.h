@@ -17,6 +17,11 @@ struct Span {
 inline int64_t floor_quotient(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 inline int64_t ceil_quotient(int64_t a, int64_t b) { return a / b + (a % b > 0); }
 
+// A distance that is a whole number of dilations; a division costs as much as many elements.
+inline int64_t steps(const WindowAxis& w, int64_t distance) {
+  return w.dilation == 1 ? distance : distance / w.dilation;
+}
+
 // How many elements of a window lie before a point this far from its start.
 inline int64_t steps_before(const WindowAxis& w, int64_t distance) {
   const int64_t steps = w.dilation == 1 ? distance : ceil_quotient(distance, w.dilation);

@@ -9,6 +9,7 @@ For one axis, with w(o) the positions that output o sees and div(o) how many of 
 Indices count the elements of one plane of the input, last axis fastest. A window that lies in padding only gives
 -infinity, at index -1; its gradient goes nowhere.
 
+Where nobody asks for indices, a maximum's place is kept as its tap, a byte: which element of its window it is.
 A gradient of max pooling is a scatter, whose gradient is a gather, whose gradient is a scatter; the average is linear.
 Windows come as :class:`Windows`, or, empty, mean adaptive ones (ops/windows.py).
 """
@@ -27,6 +28,8 @@ from convlayers.ops.layout import is_channels_last, new_in_layout
 from convlayers.ops.windows import Ints, Windows
 
 _max = torch.ops.convlayers.max_pool.default
+_max_with_taps = torch.ops.convlayers.max_pool_with_taps.default
+_max_grad = torch.ops.convlayers.max_pool_input_grad.default
 _max_with_indices = torch.ops.convlayers.max_pool_with_indices.default
 _fractional = torch.ops.convlayers.fractional_max_pool.default
 _average = torch.ops.convlayers.avg_pool.default
@@ -34,6 +37,9 @@ _average_grad = torch.ops.convlayers.avg_pool_input_grad.default
 _scatter = torch.ops.convlayers.pool_scatter.default
 _gather = torch.ops.convlayers.pool_gather.default
 _unpool = torch.ops.convlayers.max_unpool.default
+
+#: What a byte can count; the last value means none.
+_TAPS = 256
 
 
 def max_pool(input: Tensor, windows: Windows, indices: bool) -> tuple[Tensor, Tensor | None]:
@@ -59,10 +65,14 @@ def adaptive_max_pool(input: Tensor, output_size: Ints, indices: bool) -> tuple[
 
 def _native_max(input: Tensor, *geometry: Any) -> tuple[Tensor, Tensor | None]:
     *windows, indices = geometry
-    if indices or (torch.is_grad_enabled() and input.requires_grad):
-        output, at = _max_with_indices(input, *windows)
-        return output, at if indices else None
-    return _max(input, *windows), None
+    if not _needs_grad(input) and not indices:
+        with select.dispatch(False):
+            return _max(input, *windows), None
+    # For a gradient, to know the tap is enough: a byte, which tells a window's elements but not a plane's.
+    if not indices and windows[1] and math.prod(windows[1]) < _TAPS:
+        return _max_with_taps(input, *windows)[0], None
+    output, at = _max_with_indices(input, *windows)
+    return output, at if indices else None
 
 
 def fractional_max_pool(input: Tensor, kernel: Ints, output_size: Ints, samples: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,14 +108,20 @@ def avg_pool(input: Tensor, windows: Windows, count_include_pad: bool, divisor: 
     """
     if _kernel("avg_pool", input) == "torch":
         return pool_torch.avg_pool(input, windows, count_include_pad, divisor)
-    return _average(input, *windows, count_include_pad, divisor)
+    with select.dispatch(_needs_grad(input)):
+        return _average(input, *windows, count_include_pad, divisor)
 
 
 def adaptive_avg_pool(input: Tensor, output_size: Ints) -> Tensor:
     """As :func:`avg_pool`, over adaptive windows."""
     if _kernel("adaptive_avg_pool", input) == "torch":
         return pool_torch.ADAPTIVE_AVG[len(output_size)](input, output_size)
-    return _average(input, output_size, (), (), (), (), (), False, 0)
+    with select.dispatch(_needs_grad(input)):
+        return _average(input, output_size, (), (), (), (), (), False, 0)
+
+
+def _needs_grad(input: Tensor) -> bool:
+    return torch.is_grad_enabled() and input.requires_grad
 
 
 def _check_indices(indices: Tensor, plane: int) -> None:
@@ -135,6 +151,17 @@ def _(input, output_size, kernel, stride, low, dilation):
 @torch.library.register_fake("convlayers::max_pool_with_indices")
 def _(input, output_size, kernel, stride, low, dilation):
     return _like(input, output_size), _like(input, output_size, torch.int64)
+
+
+@torch.library.register_fake("convlayers::max_pool_with_taps")
+def _(input, output_size, kernel, stride, low, dilation):
+    taps = new_in_layout(input, True, (*input.shape[:2], *output_size), torch.uint8)
+    return _like(input, output_size), taps
+
+
+@torch.library.register_fake("convlayers::max_pool_input_grad")
+def _(grad, taps, input_size, kernel, stride, low, dilation, channels_last):
+    return new_in_layout(grad, channels_last, (*grad.shape[:2], *input_size))
 
 
 @torch.library.register_fake("convlayers::fractional_max_pool")
@@ -188,6 +215,40 @@ def _backward_max(ctx: Any, grad: Tensor) -> tuple:
     return _scatter(grad, indices, ctx.size, ctx.channels_last), *[None] * 5
 
 
+def _setup_taps(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+    input, _, *ctx.geometry = inputs
+    _keep_layout(ctx, input)
+    ctx.save_for_backward(output[1])
+
+
+def _backward_taps(ctx: Any, grad: Tensor, _: Tensor) -> tuple:
+    (taps,) = ctx.saved_tensors
+    with select.dispatch(torch.is_grad_enabled()):
+        return _max_grad(grad, taps, ctx.size, *ctx.geometry, ctx.channels_last), *[None] * 5
+
+
+def _setup_max_grad(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    _, taps, _, *ctx.geometry, _ = inputs
+    ctx.save_for_backward(taps)
+
+
+def _backward_max_grad(ctx: Any, second: Tensor) -> tuple:
+    (taps,) = ctx.saved_tensors
+    return _gather(second, _indices_of(taps, second.shape[2:], *ctx.geometry)), *[None] * 7
+
+
+def _indices_of(taps: Tensor, size: Any, kernel: Ints, stride: Ints, low: Ints, dilation: Ints) -> Tensor:
+    """Where in a plane of this size the taps are."""
+    tap = taps.to(torch.int64)
+    index, scale = torch.zeros_like(tap), 1
+    for axis in reversed(range(len(size))):
+        start = torch.arange(tap.shape[axis + 2]) * stride[axis] - low[axis]
+        at = start.view(-1, *[1] * (len(size) - 1 - axis)) + tap % kernel[axis] * dilation[axis]
+        index, tap = index + at * scale, tap // kernel[axis]
+        scale *= size[axis]
+    return index.masked_fill(taps == _TAPS - 1, -1)
+
+
 def _setup_with_indices(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
     ctx.others = len(inputs) - 1
     _keep_layout(ctx, inputs[0])
@@ -225,7 +286,8 @@ def _setup_average(ctx: Any, inputs: tuple, output: Tensor) -> None:
 
 
 def _backward_average(ctx: Any, grad: Tensor) -> tuple:
-    return _average_grad(grad, ctx.size, *ctx.geometry, ctx.channels_last), *[None] * 8
+    with select.dispatch(torch.is_grad_enabled()):
+        return _average_grad(grad, ctx.size, *ctx.geometry, ctx.channels_last), *[None] * 8
 
 
 def _setup_average_grad(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -242,6 +304,8 @@ def _differentiate(name: str, backward: Any, setup: Any) -> None:
 
 
 _differentiate("max_pool", _backward_max, _setup_max)
+_differentiate("max_pool_with_taps", _backward_taps, _setup_taps)
+_differentiate("max_pool_input_grad", _backward_max_grad, _setup_max_grad)
 _differentiate("max_pool_with_indices", _backward_with_indices, _setup_with_indices)
 _differentiate("fractional_max_pool", _backward_with_indices, _setup_with_indices)
 _differentiate("pool_scatter", _backward_put, _setup_put)
