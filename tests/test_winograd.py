@@ -88,6 +88,14 @@ def test_all_directions_agree_with_float64(
                 assert error < BOUND, f"{name}, {border}: {error:.1e}"
 
 
+def test_sources_in_several_chunks() -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 400, 24, 24), torch.randn(300, 400, 3, 3) / 60
+    assert convlayers.which(F.conv2d, x, weight)[0].kernel == "winograd"
+    got, wanted = F.conv2d(x, weight), torch.nn.functional.conv2d(x.double(), weight.double())
+    assert (got.double() - wanted).abs().max() / wanted.abs().max() < BOUND
+
+
 def test_the_epilogue_and_transposed_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     x, weight, bias = torch.randn(2, 24, 10, 10), torch.randn(24, 40, 3, 3) / 15, torch.randn(40)
@@ -118,7 +126,7 @@ def test_double_backward(monkeypatch: pytest.MonkeyPatch) -> None:
     ("layer", "size"),
     [
         (convlayers.Conv2d(40, 72, 3, padding=1), (20, 20)),
-        (convlayers.Conv2d(256, 130, 3, padding=1), (20, 20)),  # its sources are shared by all blocks of channels
+        (convlayers.Conv2d(256, 130, 3, padding=1), (20, 20)),
         (convlayers.Conv2d(512, 512, 3, padding=1), (7, 7)),  # its weights are transformed slice by slice
         (convlayers.Conv1d(40, 72, 5), (300,)),
     ],
