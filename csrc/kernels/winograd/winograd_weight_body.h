@@ -11,10 +11,10 @@ using convlayers::WinogradWeightProblem;
 template <int PU, int MU, int PV, int MV>
 void transform_gradients(const WinogradWeightProblem& p, int64_t first, int64_t count, int64_t channel, int64_t width,
                          float* to, int64_t row, int64_t stride) {
-  TileOutputs<MU, MV> next(*p.gather, *p.plan, first, p.gradient + channel);
+  TileOutputs<const float, MU, MV> next(*p.gather, *p.plan, first, p.gradient + channel);
   for (int64_t t = 0; t < count; ++t, to += row) {
-    const TileOutputs<MU, MV> gradient = next;
-    if (t + 1 < count) next = TileOutputs<MU, MV>(*p.gather, *p.plan, first + t + 1, p.gradient + channel);
+    const TileOutputs<const float, MU, MV> gradient = next;
+    if (t + 1 < count) next = TileOutputs<const float, MU, MV>(*p.gather, *p.plan, first + t + 1, p.gradient + channel);
     const bool complete = gradient.rows == MU && gradient.columns == MV;
     for (int64_t c = 0; c < width; c += kLanes) {
       const int64_t left = width - c;
