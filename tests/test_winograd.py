@@ -88,6 +88,14 @@ def test_all_directions_agree_with_float64(
                 assert error < BOUND, f"{name}, {border}: {error:.1e}"
 
 
+def test_sources_in_several_chunks() -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 400, 24, 24), torch.randn(300, 400, 3, 3) / 60
+    assert convlayers.which(F.conv2d, x, weight)[0].kernel == "winograd"
+    got, wanted = F.conv2d(x, weight), torch.nn.functional.conv2d(x.double(), weight.double())
+    assert (got.double() - wanted).abs().max() / wanted.abs().max() < BOUND
+
+
 def test_the_epilogue_and_transposed_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     x, weight, bias = torch.randn(2, 24, 10, 10), torch.randn(24, 40, 3, 3) / 15, torch.randn(40)
@@ -114,9 +122,19 @@ def test_double_backward(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_the_same_bits_for_any_number_of_threads(threads: int) -> None:
+@pytest.mark.parametrize(
+    ("layer", "size"),
+    [
+        (convlayers.Conv2d(40, 72, 3, padding=1), (20, 20)),
+        (convlayers.Conv2d(256, 130, 3, padding=1), (20, 20)),
+        (convlayers.Conv2d(512, 512, 3, padding=1), (7, 7)),  # its weights are transformed slice by slice
+        (convlayers.Conv1d(40, 72, 5), (300,)),
+    ],
+    ids=str,
+)
+def test_the_same_bits_for_any_number_of_threads(layer: torch.nn.Module, size: tuple[int, ...], threads: int) -> None:
     torch.manual_seed(0)
-    layer, x = convlayers.Conv2d(40, 72, 3, padding=1), torch.randn(3, 40, 20, 20, requires_grad=True)
+    x = torch.randn(3, layer.in_channels, *size, requires_grad=True)  # type: ignore[arg-type]
     assert convlayers.which(layer, x)[0].kernel == "winograd"
 
     def run() -> list[Tensor]:
@@ -138,8 +156,10 @@ def test_the_same_bits_for_any_number_of_threads(threads: int) -> None:
     [
         (convlayers.Conv2d(64, 64, 3, padding=1), (56, 56), "winograd"),
         (convlayers.Conv3d(32, 32, (1, 3, 3)), (4, 16, 16), "winograd"),
-        (convlayers.Conv2d(3, 64, 3, padding=1), (56, 56), "direct"),
+        (convlayers.Conv2d(1, 64, 3, padding=1), (56, 56), "direct"),
+        (convlayers.Conv2d(3, 64, 5, padding=2), (56, 56), "direct"),
         (convlayers.Conv2d(64, 64, 3, padding=1), (1, 64), "direct"),
+        (convlayers.Conv2d(8, 8, (1, 7)), (17, 17), "direct"),
         (convlayers.Conv2d(64, 64, 3, stride=2), (56, 56), "direct"),
         (convlayers.Conv2d(64, 64, 3, dilation=2), (56, 56), "direct"),
         (convlayers.Conv2d(64, 64, 5), (56, 56), "winograd"),

@@ -216,7 +216,7 @@ void winograd_weight_grad(WinogradWeightProblem p, const Tensor& weight) {
   const Kernels& k = kernels();
   const WinogradPlan& cut = *p.plan;
   const int64_t floats = weight.numel();
-  p.segments = cut.segments(p.source_channels);
+  p.segments = cut.segments;
   const Tensor banks = p.segments > 1 ? workspace(weight, p.segments * floats) : weight;
   p.result = static_cast<float*>(banks.data_ptr());
   run(k.winograd_weight, p);

@@ -32,6 +32,18 @@ void transpose_four(const float* from, int64_t from_stride, float* to, int64_t t
   for (int i = 0; i < 4; ++i) *reinterpret_cast<UnalignedFour*>(to + i * to_stride) = column[i];
 }
 
+// A strip: some columns and so many taps of each that they stay in the first-level cache for a few rows.
+struct Strip {
+  static constexpr int64_t kStrip = 16 * 27;
+  int64_t columns, taps, column_parts, tap_parts;
+  explicit Strip(const FilterSizes& s) {
+    taps = std::min(s.taps(), kStrip);
+    tap_parts = parts(s.taps(), taps);
+    columns = std::clamp<int64_t>(kStrip / taps, 1, kColumns);
+    column_parts = parts(s.columns, columns);
+  }
+};
+
 }  // namespace
 
 int64_t transpose_parts(const Transpose& t) { return t.batch * parts(t.columns, kTile); }
@@ -87,20 +99,6 @@ void pack(const Pack& p, int64_t index) {
     }
   }
 }
-
-// A strip: some columns and so many taps of each that they stay in the first-level cache for a few rows.
-namespace {
-struct Strip {
-  static constexpr int64_t kStrip = 16 * 27;
-  int64_t columns, taps, column_parts, tap_parts;
-  explicit Strip(const FilterSizes& s) {
-    taps = std::min(s.taps(), kStrip);
-    tap_parts = parts(s.taps(), taps);
-    columns = std::clamp<int64_t>(kStrip / taps, 1, kColumns);
-    column_parts = parts(s.columns, columns);
-  }
-};
-}  // namespace
 
 int64_t unpack_parts(const Unpack& u) {
   const Strip strip(u.sizes);

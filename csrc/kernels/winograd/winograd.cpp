@@ -58,26 +58,30 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t sourc
   filter_point = depth * width + 16;
   filter_block = f.points() * filter_point;
 
-  constexpr int64_t kFloats = 160 * 1024, kLeast = 24, kMost = 96, kShared = 56, kSharedFloats = 1024 * 1024, kFilterFloats = 3 * 1024 * 1024, kTasks = 16;
-  const int64_t points = f.points(), fit = kFloats / (points * (source_row + width)) / 12 * 12;
-  shared = blocks > 1 && fit < kLeast;
+  // Measured: beyond kFilters floats transformed weights come from memory, where making them costs as much as some 40 tiles'
+  // products, against 6 where they stay in cache; with few tiles the same holds for fewer.
+  constexpr int64_t kFloats = 160 * 1024, kLeast = 12, kMost = 96, kFew = 64, kShared = 56, kSources = 1024 * 1024,
+                    kFilters = 3 * 1024 * 1024, kFewFilters = 512 * 1024, kTasks = 16, kStrip = 64, kPart = 48;
+  const int64_t points = f.points();
+  shared = blocks > 1 && blocks * filter_block > (tiles > kFew ? kFilters : kFewFilters);
+  slice = shared ? 4 * kWinogradColumns : 0;
   if (!shared) {
+    const int64_t fit = kFloats / (points * (source_row + width)) / 6 * 6;
     const int64_t few = divided(tiles * blocks, kTasks * 12) * 12;
-    range = std::max<int64_t>(12, std::min(few, std::clamp(fit, kLeast, kMost)));
+    range = std::max(kLeast, std::min(few, std::clamp(fit, kLeast, kMost)));
     chunk = tiles;
   } else {
-    const int64_t chunks = divided(tiles, std::max(kLeast, kSharedFloats / (points * source_row)));
+    const int64_t chunks = divided(tiles, std::max(kLeast, kSources / (points * source_row)));
     chunk = divided(tiles, chunks);
     range = divided(chunk, divided(chunk, kShared));
   }
-  slice = shared && blocks * filter_block > kFilterFloats ? 2 * kWinogradColumns : 0;
   source_point = (shared ? chunk : range) * source_row + 16;
-}
 
-int64_t WinogradPlan::segments(int64_t source_channels) const {
-  constexpr int64_t kTasks = 16, kTiles = 48;
-  const int64_t tasks = blocks * (depth / std::max<int64_t>(source_channels, 1)) * divided(source_channels, kWinogradStrip);
-  return std::clamp<int64_t>(kTasks / std::max<int64_t>(tasks, 1), 1, std::max<int64_t>(tiles / kTiles, 1));
+  strips = divided(source_channels, kStrip);
+  strip = divided(source_channels, std::max<int64_t>(strips, 1));
+  part = kPart;
+  const int64_t tasks = blocks * strips * r.axis[f.plain].taps;
+  segments = std::clamp<int64_t>(kTasks / std::max<int64_t>(tasks, 1), 1, std::max<int64_t>(tiles / part, 1));
 }
 
 }  // namespace convlayers

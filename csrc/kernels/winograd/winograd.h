@@ -31,8 +31,6 @@ bool winograd_form(const Gather& g, WinogradForm& form);
 
 // Source channels whose weights are transformed together: whole cache lines, whichever axis of the filter is the dense one.
 constexpr int64_t kWinogradColumns = 16;
-// Source channels of a task of the gradient of the weights, at most.
-constexpr int64_t kWinogradStrip = 64;
 
 // How a problem is cut, by its sizes alone.
 struct WinogradPlan {
@@ -44,25 +42,26 @@ struct WinogradPlan {
   // Floats from one to the next in transformed sources and weights; never a power of two, or they would share a few sets of
   // the cache.
   int64_t source_row, source_point, filter_point, filter_block;
-  // Tiles that a task multiplies. Where the sources of so many stay in the second-level cache beside their products, the task
-  // transforms them itself. Where not, tasks before it have transformed a chunk, and all blocks of output channels read it.
-  int64_t range, chunk;
+  // Tiles that a task multiplies. Its sources and its products are to stay in the second-level cache; it transforms the
+  // sources itself, and weights that were transformed once for all.
+  int64_t range;
+  // Weights too large for that, beside the tiles there are, are transformed by the task, `slice` source channels at a time;
+  // tasks before it have transformed the sources of a chunk of tiles, which all blocks of output channels read.
   bool shared;
-  // Source channels at a time, where a task transforms its own weights: so many that the third-level cache does not hold all.
-  // Else 0.
-  int64_t slice;
+  int64_t chunk, slice;
+  // The gradient of the weights: its tasks are segments of the tiles, blocks of output channels and strips of source channels.
+  // `part` tiles at a time, beside the sums, are to stay in the second-level cache.
+  int64_t segments, strips, strip, part;
 
   WinogradPlan(const Gather& g, const WinogradForm& form, int64_t source_channels, int64_t output_channels, int64_t lanes,
                int64_t block);
-  int64_t filter_floats() const { return slice > 0 ? 0 : blocks * filter_block; }
-  // Parts of the tiles that the gradient of the weights sums by themselves: tasks enough for a few threads.
-  int64_t segments(int64_t source_channels) const;
+  int64_t filter_floats() const { return shared ? 0 : blocks * filter_block; }
   int64_t source_floats() const { return shared ? form.points() * source_point : 0; }
 };
 
-// The same computation as `direct` for one group, in three kernels: `winograd_filters` writes `filters`, and for each chunk of
-// tiles `winograd_sources` writes `sources`, where they are shared, before `winograd` multiplies. `weight` of the base is not
-// read.
+// The same computation as `direct` for one group, in three kernels: before `winograd` multiplies, `winograd_filters` has
+// written `filters`, or, where they are shared, `winograd_sources` the `sources` of a chunk of tiles. `weight` of the base
+// is not read.
 struct WinogradProblem : DirectProblem {
   const WinogradPlan* plan;
   const float* filter;
@@ -83,7 +82,7 @@ struct WinogradWeightProblem : DirectWeightProblem {
 // Runs the three kernels of a problem in turn, by run(kernel, problem).
 template <class Kernels, class Run>
 void run_winograd(const Kernels& k, WinogradProblem p, const Run& run) {
-  if (p.plan->slice == 0) run(k.winograd_filters, p);
+  if (!p.plan->shared) run(k.winograd_filters, p);
   const int64_t chunk = p.plan->chunk;
   for (p.first = 0; p.first < p.plan->tiles; p.first += chunk) {
     p.tiles = chunk < p.plan->tiles - p.first ? chunk : p.plan->tiles - p.first;

@@ -92,12 +92,12 @@ void transform_filters(const WinogradProblem& p, int64_t block, int64_t tap, int
 
 // --- outputs -----------------------------------------------------------------------------------------------------------
 
-// Where a tile's outputs lie, and how many there are along u and v.
-template <int MU, int MV>
+// Where a tile's outputs, or their gradients, lie, and how many there are along u and v.
+template <class Float, int MU, int MV>
 struct TileOutputs {
-  const float* at[MU][MV];
+  Float* at[MU][MV];
   int64_t rows, columns;
-  TileOutputs(const Gather& g, const WinogradPlan& plan, int64_t index, const float* base) {
+  TileOutputs(const Gather& g, const WinogradPlan& plan, int64_t index, Float* base) {
     const WinogradTile tile(g, plan, index);
     const ClassView &u = g.region->axis[plan.form.u], &v = g.region->axis[plan.form.v];
     rows = std::min<int64_t>(MU, u.outputs - tile.u);
@@ -114,10 +114,10 @@ template <int PU, int MU, int PV, int MV>
 void transform_outputs(const WinogradProblem& p, int64_t first, int64_t count, const float* from, int64_t row, int64_t stride,
                        int64_t channel, int64_t width) {
   const bool active = p.activation.code != ActivationCode::kIdentity;
-  TileOutputs<MU, MV> next(*p.gather, *p.plan, first, p.output + channel);
+  TileOutputs<float, MU, MV> next(*p.gather, *p.plan, first, p.output + channel);
   for (int64_t t = 0; t < count; ++t, from += row) {
-    const TileOutputs<MU, MV> output = next;
-    if (t + 1 < count) next = TileOutputs<MU, MV>(*p.gather, *p.plan, first + t + 1, p.output + channel);
+    const TileOutputs<float, MU, MV> output = next;
+    if (t + 1 < count) next = TileOutputs<float, MU, MV>(*p.gather, *p.plan, first + t + 1, p.output + channel);
     for (int64_t c = 0; c < width; c += kLanes) {
       const int64_t left = width - c;
       const Vec bias = p.bias ? load_first(p.bias + channel + c, left) : Vec{};
@@ -144,7 +144,7 @@ void transform_outputs(const WinogradProblem& p, int64_t first, int64_t count, c
           for (int j = 0; j < MV; ++j) y[j] = activate(y[j], p.activation);
 #pragma GCC unroll 8
         for (int64_t j = 0; j < MV; ++j)
-          if (j < output.columns) store_first(const_cast<float*>(output.at[i][j]) + c, y[j], left);
+          if (j < output.columns) store_first(output.at[i][j] + c, y[j], left);
       }
     }
   }
@@ -243,7 +243,7 @@ void winograd(const WinogradProblem& p, int64_t begin, int64_t end) {
                plan.source_row, depth, from > 0, products.get() + point * product_point + row * whole});
         });
     };
-    if (plan.slice == 0) {
+    if (!plan.shared) {
       multiply(p.filters + block * plan.filter_block, plan.filter_point, 0, plan.depth);
     } else {
       for (int64_t tap = 0; tap < plain_taps(p); ++tap)

@@ -11,10 +11,10 @@ using convlayers::WinogradWeightProblem;
 template <int PU, int MU, int PV, int MV>
 void transform_gradients(const WinogradWeightProblem& p, int64_t first, int64_t count, int64_t channel, int64_t width,
                          float* to, int64_t row, int64_t stride) {
-  TileOutputs<MU, MV> next(*p.gather, *p.plan, first, p.gradient + channel);
+  TileOutputs<const float, MU, MV> next(*p.gather, *p.plan, first, p.gradient + channel);
   for (int64_t t = 0; t < count; ++t, to += row) {
-    const TileOutputs<MU, MV> gradient = next;
-    if (t + 1 < count) next = TileOutputs<MU, MV>(*p.gather, *p.plan, first + t + 1, p.gradient + channel);
+    const TileOutputs<const float, MU, MV> gradient = next;
+    if (t + 1 < count) next = TileOutputs<const float, MU, MV>(*p.gather, *p.plan, first + t + 1, p.gradient + channel);
     const bool complete = gradient.rows == MU && gradient.columns == MV;
     for (int64_t c = 0; c < width; c += kLanes) {
       const int64_t left = width - c;
@@ -107,11 +107,9 @@ inline const WinogradWeightTransforms& winograd_weight_transforms(const Winograd
 }
 
 // Tasks: segments of the tiles, each with sums of its own, by blocks of output channels, by taps of the plain axis and
-// strips of source channels. The sums of a task, its tiles and its gradients are to stay in the second-level cache.
-using convlayers::kWinogradStrip;
-inline int64_t winograd_strips(const WinogradWeightProblem& p) { return (p.source_channels + kWinogradStrip - 1) / kWinogradStrip; }
+// strips of source channels.
 int64_t winograd_weight_tasks(const WinogradWeightProblem& p) {
-  return p.segments * p.plan->blocks * p.gather->region->axis[p.plan->form.plain].taps * winograd_strips(p);
+  return p.segments * p.plan->blocks * p.gather->region->axis[p.plan->form.plain].taps * p.plan->strips;
 }
 
 void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end) {
@@ -121,10 +119,9 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
   const auto transform = winograd_transforms(form).sources;
   const auto& weight_transforms = winograd_weight_transforms(form);
   const int64_t points = form.points();
-  const int64_t strips = winograd_strips(p), taps = g.region->axis[form.plain].taps;
-  const int64_t strip = (p.source_channels + strips - 1) / strips, row = (rounded(strip) / kLanes | 1) * kLanes;
-  constexpr int64_t kTiles = 48;
-  const int64_t source_point = kTiles * row + kLanes, gradient_point = kTiles * plan.width + kLanes;
+  const int64_t taps = g.region->axis[form.plain].taps, strips = plan.strips, strip = plan.strip;
+  const int64_t row = (rounded(strip) / kLanes | 1) * kLanes;
+  const int64_t source_point = plan.part * row + kLanes, gradient_point = plan.part * plan.width + kLanes;
   const int64_t sum_point = strip * plan.width + kLanes;
   const Scratch<float> sources(points * source_point), gradients(points * gradient_point), sums(points * sum_point);
   const Zeros zeros(strip);
@@ -138,7 +135,7 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
     const int64_t block = rest % plan.blocks, segment = rest / plan.blocks;
     const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
     const int64_t begin_tile = plan.tiles * segment / p.segments, end_tile = plan.tiles * (segment + 1) / p.segments;
-    const int64_t parts = std::max<int64_t>(1, (end_tile - begin_tile + kTiles - 1) / kTiles);
+    const int64_t parts = std::max<int64_t>(1, (end_tile - begin_tile + plan.part - 1) / plan.part);
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t first = begin_tile + (end_tile - begin_tile) * part / parts;
       const int64_t count = begin_tile + (end_tile - begin_tile) * (part + 1) / parts - first;

@@ -23,7 +23,7 @@ class Choice(NamedTuple):
 
     Attributes:
         operation: the operator, such as ``'convolution'`` or ``'max_pool'``.
-        kernel: ``'direct'``, ``'depthwise'``, ``'pool'``, or ``'torch'`` for torch's own.
+        kernel: ``'direct'``, ``'winograd'``, ``'depthwise'``, ``'pool'``, or ``'torch'`` for torch's own.
         isa: the instruction set of the kernel; ``''`` for torch's own.
         reason: one sentence.
     """
@@ -74,9 +74,10 @@ class precision:
     """How much a convolution may round: from here on, or within a ``with`` block.
 
     Args:
-        mode: ``'default'`` lets 3x3 convolutions run by Winograd's algorithm: two to three times the rounding of the
-            definition, and an infinity or NaN spreads to outputs beside those that see it. ``'exact'`` takes kernels
-            that add up the definition's products, in one order: a sample's result does not depend on its batch.
+        mode: ``'default'`` lets convolutions of 3, 5 or 7 taps in line run by Winograd's algorithm: two to three times
+            the rounding of the definition, and an infinity or NaN spreads to outputs beside those that see it.
+            ``'exact'`` takes kernels that add up the definition's products, in one order: a sample's result does not
+            depend on its batch.
 
     Example:
         >>> import convlayers
