@@ -13,11 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convlayers.activations import CODES, IDENTITY, Activation
-from convlayers.ops import library, select  # noqa: F401  (library registers the operators)
+from convlayers.ops import library, select
 from convlayers.ops.layout import is_channels_last, new_in_layout
-
-_op = torch.ops.convlayers.batch_norm.default
-_grad = torch.ops.convlayers.batch_norm_grad.default
 
 _ACTIVATIONS = list(CODES)
 #: Activations that are computed again from the input: to read their output would cost more.
@@ -55,10 +52,9 @@ def batch_norm(
     )
     fused = activation if activation.from_output or not needs_grad else IDENTITY
     given = (None, None) if training else (running_mean, running_var)
-    with select.dispatch(needs_grad):
-        output, statistics = _op(
-            input, weight, bias, residual, *given, eps, fused.code, fused.alpha, fused.beta
-        )  # fmt: skip
+    output, statistics = _batch_norm(
+        input, weight, bias, residual, *given, eps, fused.code, fused.alpha, fused.beta
+    )  # fmt: skip
     if training:
         _update(running_mean, running_var, statistics, momentum, input.numel() // input.shape[1])
     return output if fused is activation else activation(output)
@@ -109,10 +105,9 @@ def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple:
     act = ctx.activation
     # Without an activation, the residual's gradient is that of the sum.
     masked = ctx.residual and act.name != "identity"
-    with select.dispatch(torch.is_grad_enabled()):
-        grad_input, grad_weight, grad_bias, grad_sum = _grad(
-            grad, input, output, statistics, weight, bias, ctx.eps, ctx.training, masked, act.code, act.alpha, act.beta
-        )
+    grad_input, grad_weight, grad_bias, grad_sum = _grad(
+        grad, input, output, statistics, weight, bias, ctx.eps, ctx.training, masked, act.code, act.alpha, act.beta
+    )
     grad_residual = (grad_sum if masked else grad) if ctx.residual else None
     return (
         grad_input,
@@ -180,5 +175,5 @@ def _definition(
     return grad_input, grad_weight, grad_bias, grad_sum if ctx.residual else grad_sum.new_empty(0)
 
 
-torch.library.register_autograd("convlayers::batch_norm", _backward, setup_context=_setup)
-torch.library.register_autograd("convlayers::batch_norm_grad", _backward_grad, setup_context=_setup_grad)
+_batch_norm = library.differentiable("batch_norm", _setup, _backward)
+_grad = library.differentiable("batch_norm_grad", _setup_grad, _backward_grad)

@@ -23,20 +23,9 @@ import torch
 from torch import Tensor
 
 from convlayers.errors import ArgumentError
-from convlayers.ops import pool_torch, select
+from convlayers.ops import library, pool_torch, select
 from convlayers.ops.layout import is_channels_last, new_in_layout
 from convlayers.ops.windows import Ints, Windows
-
-_max = torch.ops.convlayers.max_pool.default
-_max_with_taps = torch.ops.convlayers.max_pool_with_taps.default
-_max_grad = torch.ops.convlayers.max_pool_input_grad.default
-_max_with_indices = torch.ops.convlayers.max_pool_with_indices.default
-_fractional = torch.ops.convlayers.fractional_max_pool.default
-_average = torch.ops.convlayers.avg_pool.default
-_average_grad = torch.ops.convlayers.avg_pool_input_grad.default
-_scatter = torch.ops.convlayers.pool_scatter.default
-_gather = torch.ops.convlayers.pool_gather.default
-_unpool = torch.ops.convlayers.max_unpool.default
 
 #: What a byte can count; the last value means none.
 _TAPS = 256
@@ -66,8 +55,7 @@ def adaptive_max_pool(input: Tensor, output_size: Ints, indices: bool) -> tuple[
 def _native_max(input: Tensor, *geometry: Any) -> tuple[Tensor, Tensor | None]:
     *windows, indices = geometry
     if not _needs_grad(input) and not indices:
-        with select.dispatch(False):
-            return _max(input, *windows), None
+        return _max(input, *windows), None
     # For a gradient, to know the tap is enough: a byte, which tells a window's elements but not a plane's.
     if not indices and windows[1] and math.prod(windows[1]) < _TAPS:
         return _max_with_taps(input, *windows)[0], None
@@ -108,16 +96,14 @@ def avg_pool(input: Tensor, windows: Windows, count_include_pad: bool, divisor: 
     """
     if _kernel("avg_pool", input) == "torch":
         return pool_torch.avg_pool(input, windows, count_include_pad, divisor)
-    with select.dispatch(_needs_grad(input)):
-        return _average(input, *windows, count_include_pad, divisor)
+    return _average(input, *windows, count_include_pad, divisor)
 
 
 def adaptive_avg_pool(input: Tensor, output_size: Ints) -> Tensor:
     """As :func:`avg_pool`, over adaptive windows."""
     if _kernel("adaptive_avg_pool", input) == "torch":
         return pool_torch.ADAPTIVE_AVG[len(output_size)](input, output_size)
-    with select.dispatch(_needs_grad(input)):
-        return _average(input, output_size, (), (), (), (), (), False, 0)
+    return _average(input, output_size, (), (), (), (), (), False, 0)
 
 
 def _needs_grad(input: Tensor) -> bool:
@@ -223,8 +209,7 @@ def _setup_taps(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
 
 def _backward_taps(ctx: Any, grad: Tensor, _: Tensor) -> tuple:
     (taps,) = ctx.saved_tensors
-    with select.dispatch(torch.is_grad_enabled()):
-        return _max_grad(grad, taps, ctx.size, *ctx.geometry, ctx.channels_last), *[None] * 5
+    return _max_grad(grad, taps, ctx.size, *ctx.geometry, ctx.channels_last), *[None] * 5
 
 
 def _setup_max_grad(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -286,8 +271,7 @@ def _setup_average(ctx: Any, inputs: tuple, output: Tensor) -> None:
 
 
 def _backward_average(ctx: Any, grad: Tensor) -> tuple:
-    with select.dispatch(torch.is_grad_enabled()):
-        return _average_grad(grad, ctx.size, *ctx.geometry, ctx.channels_last), *[None] * 8
+    return _average_grad(grad, ctx.size, *ctx.geometry, ctx.channels_last), *[None] * 8
 
 
 def _setup_average_grad(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -299,17 +283,13 @@ def _backward_average_grad(ctx: Any, second: Tensor) -> tuple:
     return _average(second, ctx.size, *ctx.geometry), *[None] * 9
 
 
-def _differentiate(name: str, backward: Any, setup: Any) -> None:
-    torch.library.register_autograd(f"convlayers::{name}", backward, setup_context=setup)
-
-
-_differentiate("max_pool", _backward_max, _setup_max)
-_differentiate("max_pool_with_taps", _backward_taps, _setup_taps)
-_differentiate("max_pool_input_grad", _backward_max_grad, _setup_max_grad)
-_differentiate("max_pool_with_indices", _backward_with_indices, _setup_with_indices)
-_differentiate("fractional_max_pool", _backward_with_indices, _setup_with_indices)
-_differentiate("pool_scatter", _backward_put, _setup_put)
-_differentiate("max_unpool", _backward_put, _setup_put)
-_differentiate("pool_gather", _backward_gather, _setup_gather)
-_differentiate("avg_pool", _backward_average, _setup_average)
-_differentiate("avg_pool_input_grad", _backward_average_grad, _setup_average_grad)
+_max = library.differentiable("max_pool", _setup_max, _backward_max)
+_max_with_taps = library.differentiable("max_pool_with_taps", _setup_taps, _backward_taps)
+_max_grad = library.differentiable("max_pool_input_grad", _setup_max_grad, _backward_max_grad)
+_max_with_indices = library.differentiable("max_pool_with_indices", _setup_with_indices, _backward_with_indices)
+_fractional = library.differentiable("fractional_max_pool", _setup_with_indices, _backward_with_indices)
+_scatter = library.differentiable("pool_scatter", _setup_put, _backward_put)
+_unpool = library.differentiable("max_unpool", _setup_put, _backward_put)
+_gather = library.differentiable("pool_gather", _setup_gather, _backward_gather)
+_average = library.differentiable("avg_pool", _setup_average, _backward_average)
+_average_grad = library.differentiable("avg_pool_input_grad", _setup_average_grad, _backward_average_grad)
