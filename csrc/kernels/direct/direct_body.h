@@ -22,6 +22,15 @@ void run_pixels(const DirectProblem& p, const Region& region, const Pixels& pixe
   const Gather& g = *p.gather;
   const int64_t taps = region.taps, block_count = blocks(p.output_channels);
   const int64_t group_floats = g.filter_taps * p.source_channels * rounded(p.output_channels);
+  if (taps == 0 && !p.bias && p.activation.code == ActivationCode::kIdentity) {
+    const auto channel = [&](int64_t item) {
+      return item / block_count * p.output_channels + item % block_count * kBlock;
+    };
+    const int64_t from = channel(first_item), to = channel(last_item);
+    for (int64_t i = 0; i < count; ++i)
+      std::memset(p.output + pixels.output[i] + from, 0, static_cast<size_t>(to - from) * sizeof(float));
+    return;
+  }
   // Tile by tile: [tile][tap][row].
   const auto place = [&](int64_t i) { return i / kRows * taps * kRows + i % kRows; };
   fill_sources(g, region, pixels, 0, count, p.source, p.outside, table, kRows, place);
@@ -167,16 +176,18 @@ struct Ahead {
   }
 };
 
-// Sources are copied where at least so many blocks of output channels read them: a copy costs as much as half a block's sums.
-constexpr int64_t kWorthCopying = 3;
-// `table` holds a pointer a pixel and tap. Copies: of the pixels of a tap, one group's channels; of the gradient, a last block
-// that is no whole number of vectors.
+// What is read often enough is copied side by side first. Sources: by so many blocks of output channels; gradients: by so many
+// tiles of source channels and taps. A copy of either costs as much as half a block's, or two tiles', sums.
+constexpr int64_t kSourceReaders = 3, kGradientReaders = 12;
+// `table` holds a pointer a pixel and tap. Copies: of the pixels of a tap, one group's channels; of the gradient, a block for
+// each item.
 struct WeightScratch {
   Scratch<const float*> table;
   Scratch<float> source, gradient;
   const float *source_copy[kChunk], *gradient_copy[kChunk];
-  explicit WeightScratch(const DirectWeightProblem& p)
-      : table(table_size(*p.gather, 1)), source(copied_stride(p.source_channels) * kChunk), gradient(kBlock * kChunk) {
+  WeightScratch(const DirectWeightProblem& p, int64_t items)
+      : table(table_size(*p.gather, 1)), source(copied_stride(p.source_channels) * kChunk),
+        gradient(items * kBlock * kChunk) {
     for (int64_t i = 0; i < kChunk; ++i) {
       source_copy[i] = source.get() + i * copied_stride(p.source_channels);
       gradient_copy[i] = gradient.get() + i * kBlock;
@@ -193,8 +204,18 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
   fill_sources(g, region, pixels, 0, count, p.source, p.outside, scratch.table.get(), count, [](int64_t i) { return i; });
   const float* gradient[kChunk];
   for (int64_t i = 0; i < count; ++i) gradient[i] = p.gradient + pixels.output[i];
-  const bool copies = std::min(block_count, last_item - first_item) >= kWorthCopying;
+  const bool copies = std::min(block_count, last_item - first_item) >= kSourceReaders;
   const int64_t tiles = (p.source_channels + kRows - 1) / kRows, parts = tiles * (last_item - first_item);
+  // A last block that is no whole number of vectors must be copied.
+  const bool copies_gradient = p.output_channels % kLanes != 0 || tiles * region.taps >= kGradientReaders;
+  if (copies_gradient)
+    for (int64_t item = first_item; item < last_item; ++item) {
+      const int64_t from = item % block_count * kBlock, width = std::min(kBlock, p.output_channels - from);
+      const int64_t channel = item / block_count * p.output_channels + from;
+      float* to = scratch.gradient.get() + (item - first_item) * kChunk * kBlock;
+      for (int64_t i = 0; i < count; ++i, to += kBlock)
+        for (int64_t v = 0; v < width; v += kLanes) store(to + v, load_first(gradient[i] + channel + v, width - v));
+    }
   for (int64_t k = 0; k < region.taps; ++k)
     for (int64_t item = first_item; item < last_item; ++item) {
       const int64_t group = item / block_count, from = item % block_count * kBlock;
@@ -204,11 +225,9 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
       if (copies && (item == first_item || from == 0))
         copy_pixels(pixel, count, t.source_channel, p.source_channels, scratch.source.get());
       if (copies) t.source = scratch.source_copy, t.source_channel = 0;
-      if (width % kLanes != 0) {
-        for (int64_t i = 0; i < count; ++i)
-          for (int64_t v = 0; v < width; v += kLanes)
-            store(scratch.gradient.get() + i * kBlock + v, load_first(gradient[i] + t.gradient_channel + v, width - v));
-        t.gradient = scratch.gradient_copy, t.gradient_channel = 0;
+      if (copies_gradient) {
+        t.gradient = scratch.gradient_copy;
+        t.gradient_channel = (item - first_item) * kChunk * kBlock;
       }
       t.result = result + group * group_floats + region.tap[k] * p.source_channels * stride + from;
       for (int64_t tile = 0; tile < tiles; ++tile) {
@@ -230,7 +249,7 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
   const int64_t block_count = blocks(p.output_channels), items = p.groups * block_count;
   if (takes_lines(p)) {
-    const WeightScratch scratch(p);
+    const WeightScratch scratch(p, items);
     return line_weight(p, begin, end, kBlock, chunk_pixels(*g.region, 1),
                        [&](const Pixels& pixels, int64_t count, float* result) {
                          add_pixels(p, *g.region, pixels, count, 0, items, scratch, Ahead(), result);
@@ -238,7 +257,7 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
   }
   const int64_t parts = direct_weight_parts(p), stride = rounded(p.output_channels);
   const int64_t group_floats = g.filter_taps * p.source_channels * stride, chunk_count = chunks(g, 1);
-  const WeightScratch scratch(p);
+  const WeightScratch scratch(p, (items + parts - 1) / parts);
   for (int64_t task = begin; task < end; ++task) {
     const int64_t segment = task / parts, part = task % parts;
     const int64_t first_item = items * part / parts, last_item = items * (part + 1) / parts;

@@ -19,9 +19,9 @@ inline bool takes_lines(const Problem& p) {
   const Gather& g = *p.gather;
   if (g.regions != 1 || p.groups > 1 || p.source_channels > kLineChannels) return false;
   const Region& r = g.region[0];
-  if (r.axis[2].taps < 2 || !convlayers::has_every_tap(g, r)) return false;
+  if (r.axis[2].taps < 1 || !convlayers::has_every_tap(g, r)) return false;
   const Straight straight(g, r);
-  return straight.first < straight.last && straight.tap == p.source_channels;
+  return straight.first < straight.last && (r.axis[2].taps == 1 || straight.tap == p.source_channels);
 }
 
 // Outputs of a tile, by its vectors: as many sums as registers hold beside the weights.
@@ -157,25 +157,26 @@ void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_
 
 // --- gradient of the weights -------------------------------------------------------------------------------------------
 
-// Sums over outputs of a row: places first ... first + Rows of all runs (place i of line l is l * run + i), by vectors of
-// the gradient.
-template <int Rows, int Vectors>
-void sum_places(const float* const* at, const int64_t* pixel, const float* gradient, int64_t step, int64_t count,
-                int64_t width, float* result, int64_t stride) {
+// Sums over `count` outputs of a row: Rows places of runs (place i of line l is l * run + i), by vectors of the gradient.
+// Together: the places lie side by side.
+template <int Rows, int Vectors, bool Together>
+void sum_places(const Run* place, const float* gradient, int64_t step, int64_t count, int64_t width, float* result,
+                int64_t stride) {
   Vec sum[Rows][Vectors] = {};
   const float* x[Rows];
-  for (int r = 0; r < Rows; ++r) x[r] = at[r];
+  for (int r = 0; r < Rows; ++r) x[r] = place[r].at;
   for (int64_t j = 0; j < count; ++j, gradient += step) {
     Vec g[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) g[v] = load_first(gradient + v * kLanes, width - v * kLanes);
 #pragma GCC unroll 24
     for (int r = 0; r < Rows; ++r) {
-      const Vec s = splat(*x[r]);
-      x[r] += pixel[r];
+      const Vec s = splat(Together ? x[0][r] : *x[r]);
+      if (!Together) x[r] += place[r].pixel;
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) sum[r][v] += s * g[v];
     }
+    if (Together) x[0] += place[0].pixel;
   }
   for (int r = 0; r < Rows; ++r)
     for (int v = 0; v < Vectors; ++v) {
@@ -186,26 +187,31 @@ void sum_places(const float* const* at, const int64_t* pixel, const float* gradi
 
 // The straight outputs of one row, into result[place][output channel, rounded up].
 template <int Vectors>
-void sum_row(const Run* line, int64_t places, int64_t run, const float* gradient,
-             int64_t step, int64_t count, int64_t width, float* result, int64_t stride) {
+void sum_row(const Run* line, int64_t lines, int64_t run, const float* gradient, int64_t step, int64_t count,
+             int64_t width, float* result, int64_t stride) {
   constexpr int kMost = CONVLAYERS_VECTORS == 4 ? (Vectors == 1 ? 12 : Vectors == 2 ? 9 : 6) : Vectors == 1 ? 8 : 5;
-  const int64_t tiles = (places + kMost - 1) / kMost;
-  const float* at[kMost];
-  int64_t pixel[kMost];
-  for (int64_t i = 0; i < tiles; ++i) {
-    const int64_t first = places * i / tiles, rows = places * (i + 1) / tiles - first;
-    for (int64_t r = 0; r < rows; ++r) {
-      const Run& l = line[(first + r) / run];
-      at[r] = l.at + (first + r) % run;
-      pixel[r] = l.pixel;
+  // Places of one line at a time, but of several lines where a run is too short to fill the registers.
+  const bool together = 2 * run > kMost;
+  const int64_t places = together ? run : lines * run, tiles = (places + kMost - 1) / kMost;
+  Run place[kMost];
+  for (int64_t l = 0; l < (together ? lines : 1); ++l)
+    for (int64_t i = 0; i < tiles; ++i) {
+      const int64_t first = l * run + places * i / tiles, rows = l * run + places * (i + 1) / tiles - first;
+      for (int64_t r = 0; r < rows; ++r) {
+        const Run& from = line[(first + r) / run];
+        place[r] = {from.at + (first + r) % run, from.pixel};
+      }
+      float* to = result + first * stride;
+      const auto sum = [&]<int... R>(std::integer_sequence<int, R...>) {
+        const auto one = [&]<int Rows>(std::integral_constant<int, Rows>) {
+          together ? sum_places<Rows, Vectors, true>(place, gradient, step, count, width, to, stride)
+                   : sum_places<Rows, Vectors, false>(place, gradient, step, count, width, to, stride);
+          return true;
+        };
+        (void)((rows == R + 1 && one(std::integral_constant<int, R + 1>{})) || ...);
+      };
+      sum(std::make_integer_sequence<int, kMost>{});
     }
-    float* to = result + first * stride;
-    const auto sum = [&]<int... R>(std::integer_sequence<int, R...>) {
-      (void)((rows == R + 1 && (sum_places<R + 1, Vectors>(at, pixel, gradient, step, count, width, to, stride), true)) ||
-             ...);
-    };
-    sum(std::make_integer_sequence<int, kMost>{});
-  }
 }
 
 // Tasks: segments of the bands, each with sums of its own.
@@ -236,7 +242,7 @@ void line_weight(const DirectWeightProblem& p, int64_t begin, int64_t end, int64
           const int64_t width = std::min(block, p.output_channels - channel);
           const float* gradient = p.gradient + row.output + w.output[straight.first] + channel;
           const auto sum = [&](auto sum_of) {
-            sum_of(line.get(), places, run, gradient, step, straight.last - straight.first, width, result + channel,
+            sum_of(line.get(), r.taps / w.taps, run, gradient, step, straight.last - straight.first, width, result + channel,
                    stride);
           };
           switch ((width + kLanes - 1) / kLanes) {
