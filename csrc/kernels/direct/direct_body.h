@@ -177,7 +177,8 @@ struct Ahead {
 };
 
 // What is read often enough is copied side by side first. Sources: by so many blocks of output channels; gradients: by so many
-// tiles of source channels and taps. A copy of either costs as much as half a block's, or two tiles', sums.
+// tiles of source channels and taps. A copy of either costs as much as half a block's, or two tiles', sums. Pixels a multiple of
+// 512 floats apart share two sets of the first-level cache, and are copied in any case.
 constexpr int64_t kSourceReaders = 3, kGradientReaders = 12;
 // `table` holds a pointer a pixel and tap. Copies: of the pixels of a tap, one group's channels; of the gradient, a block for
 // each item.
@@ -204,7 +205,7 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
   fill_sources(g, region, pixels, 0, count, p.source, p.outside, scratch.table.get(), count, [](int64_t i) { return i; });
   const float* gradient[kChunk];
   for (int64_t i = 0; i < count; ++i) gradient[i] = p.gradient + pixels.output[i];
-  const bool copies = std::min(block_count, last_item - first_item) >= kSourceReaders;
+  const bool copies = std::min(block_count, last_item - first_item) >= kSourceReaders || p.groups * p.source_channels % 512 == 0;
   const int64_t tiles = (p.source_channels + kRows - 1) / kRows, parts = tiles * (last_item - first_item);
   // A last block that is no whole number of vectors must be copied.
   const bool copies_gradient = p.output_channels % kLanes != 0 || tiles * region.taps >= kGradientReaders;

@@ -17,7 +17,7 @@ constexpr int64_t kLineChannels = 16;
 template <class Problem>
 inline bool takes_lines(const Problem& p) {
   const Gather& g = *p.gather;
-  if (g.regions != 1 || p.groups > 1 || p.source_channels > kLineChannels) return false;
+  if (g.regions != 1 || p.groups > 1 || p.source_channels > kLineChannels * (g.filter_taps == 1 ? 2 : 1)) return false;
   const Region& r = g.region[0];
   if (r.axis[2].taps < 1 || !convlayers::has_every_tap(g, r)) return false;
   const Straight straight(g, r);
