@@ -138,8 +138,10 @@ def test_the_same_bits_for_any_number_of_threads(threads: int) -> None:
     [
         (convlayers.Conv2d(64, 64, 3, padding=1), (56, 56), "winograd"),
         (convlayers.Conv3d(32, 32, (1, 3, 3)), (4, 16, 16), "winograd"),
-        (convlayers.Conv2d(3, 64, 3, padding=1), (56, 56), "direct"),
+        (convlayers.Conv2d(1, 64, 3, padding=1), (56, 56), "direct"),
+        (convlayers.Conv2d(3, 64, 5, padding=2), (56, 56), "direct"),
         (convlayers.Conv2d(64, 64, 3, padding=1), (1, 64), "direct"),
+        (convlayers.Conv2d(8, 8, (1, 7)), (17, 17), "direct"),
         (convlayers.Conv2d(64, 64, 3, stride=2), (56, 56), "direct"),
         (convlayers.Conv2d(64, 64, 3, dilation=2), (56, 56), "direct"),
         (convlayers.Conv2d(64, 64, 5), (56, 56), "winograd"),
