@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.fx.experimental.symbolic_shapes import has_static_value
 from torch.utils.flop_counter import register_flop_formula
 
 from convlayers.activations import CODES, IDENTITY, Activation
@@ -121,9 +120,12 @@ def _ranking(
     if not torch.compiler.is_compiling():
         if set(map(type, sizes)) == {int}:
             return _ranked(*geometry, exact, torch.get_num_threads())
-    elif all(has_static_value(size) for size in sizes):
-        plain = tuple(tuple(entry) if isinstance(entry, tuple) else entry for entry in geometry)
-        return _Ranking(_ranked_while_compiling(*plain, exact), _call(*geometry))
+    else:
+        from torch.fx.experimental.symbolic_shapes import has_static_value  # imports SymPy, which compilers have
+
+        if all(has_static_value(size) for size in sizes):
+            plain = tuple(tuple(entry) if isinstance(entry, tuple) else entry for entry in geometry)
+            return _Ranking(_ranked_while_compiling(*plain, exact), _call(*geometry))
     call = _call(*geometry)
     return _Ranking(candidates(call, exact), call)
 
@@ -166,9 +168,13 @@ def forget() -> None:
     _ranked.cache_clear()
 
 
-@torch.compiler.assume_constant_result
 def _ranked_while_compiling(*arguments: Any) -> tuple[str, ...]:
     return _ranked(*arguments, torch.get_num_threads()).kernels
+
+
+# torch.compiler.assume_constant_result sets this: compilers call the function and do not look inside. But that imports
+# all of Dynamo, which takes seconds.
+_ranked_while_compiling._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def candidates(call: Call, exact: bool) -> tuple[str, ...]:

@@ -67,11 +67,11 @@ class Costs(NamedTuple):
             >>> Costs({"direct": 2.4e-3, "winograd": 1.2e-3}, measured=False).explain("winograd")
             'predicted 1.2 ms; direct 2.4 ms'
         """
-        times = [f"{name} {1e3 * self.seconds[name]:.3g} ms" for name in self.ranked(self.seconds) if name != kernel]
-        own = f"{1e3 * self.seconds[kernel]:.3g} ms" if kernel in self.seconds else "without a time"
-        return "; ".join([f"{'measured by tune' if self.measured else 'predicted'} {own}", ", ".join(times)]).strip(
-            "; "
-        )
+        by = "measured by tune" if self.measured else "predicted"
+        times = {name: f"{1e3 * seconds:.3g} ms" for name, seconds in self.seconds.items()}
+        own = f"{by} {times.get(kernel, 'without a time')}"
+        others = ", ".join(f"{name} {times[name]}" for name in self.ranked(times) if name != kernel)
+        return f"{own}; {others}" if others else own
 
 
 def obstacle(*tensors: Tensor | None) -> str | None:

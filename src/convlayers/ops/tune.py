@@ -96,7 +96,8 @@ def _measure(call: Call, operands: tuple[Tensor | None, ...], arguments: tuple[A
     from convlayers.bench.timing import alternating
 
     input, weight, bias = (None if t is None else _random(t) for t in operands)
-    assert input is not None and weight is not None
+    assert input is not None
+    assert weight is not None
     leaves = [t for t in (input, weight, bias) if t is not None and t.requires_grad]
 
     def once(kernel: str) -> None:
