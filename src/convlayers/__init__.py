@@ -70,6 +70,7 @@ from convlayers.nn import (
 )
 from convlayers.ops.library import isa, isas
 from convlayers.ops.select import precision, which
+from convlayers.ops.tune import tune
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -141,5 +142,6 @@ __all__ = [
     "isas",
     "keep_memory",
     "precision",
+    "tune",
     "which",
 ]

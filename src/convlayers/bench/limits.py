@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 
 import convlayers
+from convlayers.ops.tuned import processor
 
 #: Sizes of square matrices, some of which fit the caches of any processor.
 SIZES = (192, 256, 384, 512, 768, 1024)
@@ -41,7 +42,7 @@ class Limits(NamedTuple):
 def machine(packages: Iterable[str] = ()) -> Machine:
     """This machine, as far as it says what it is, with the versions of ``packages``."""
     return Machine(
-        processor=_processor(),
+        processor=processor(),
         threads=torch.get_num_threads(),
         isa=convlayers.isa(),
         torch=torch.__version__,
@@ -86,10 +87,3 @@ def _largest_cache() -> int:
         if text.endswith("K") and text[:-1].isdigit():
             sizes.append(int(text[:-1]) * 1024)
     return max(sizes)
-
-
-def _processor() -> str:
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

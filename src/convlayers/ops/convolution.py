@@ -11,9 +11,10 @@ adjoint of the convolution with the same arguments, which is torch's definition.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +22,9 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from convlayers.activations import CODES, IDENTITY, Activation
-from convlayers.ops import library, select
+from convlayers.ops import cost, library, select, tuned
 from convlayers.ops.borders import CONSTANT, extend
+from convlayers.ops.cost import Call
 from convlayers.ops.layout import is_channels_last, new_in_layout
 
 Ints = tuple[int, ...]
@@ -44,7 +46,7 @@ def convolution(
     value: tuple[float, ...],
     activation: Activation = IDENTITY,
 ) -> Tensor:
-    """Convolution, or transposed convolution, of checked arguments: a kernel of ours where there is one.
+    """Convolution, or transposed convolution, of checked arguments: on the kernel that should be fastest.
 
     Shape:
         input (batch, in_channels, \\*spatial), 1 to 3 spatial axes; weight (out_channels, in_channels / groups,
@@ -57,8 +59,31 @@ def convolution(
             constants for those that are CONSTANT.
         activation: applied to the result.
     """
-    kernels = _kernels(input, weight, output_size, stride, dilation, groups, transposed)
-    kernel = select.choose("transposed_convolution" if transposed else "convolution", kernels, input, weight, bias)
+    ranking = _ranking(transposed, input, weight, output_size, stride, dilation, groups)
+    operation = "transposed_convolution" if transposed else "convolution"
+    kernel = select.choose(operation, ranking.kernels, input, weight, bias, costs=ranking.costs)
+    arguments = (output_size, stride, low, dilation, groups, transposed, border, value, activation)
+    if observers:
+        observers[-1](ranking.call, (input, weight, bias), arguments)
+    return run(kernel, input, weight, bias, *arguments)
+
+
+def run(
+    kernel: str,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    output_size: Ints,
+    stride: Ints,
+    low: Ints,
+    dilation: Ints,
+    groups: int,
+    transposed: bool,
+    border: Ints,
+    value: tuple[float, ...],
+    activation: Activation,
+) -> Tensor:
+    """:func:`convolution` on a kernel that can compute it, or on torch's own operator."""
     if kernel == "torch":
         output = _torch(input, weight, bias, output_size, stride, low, dilation, groups, transposed, border, value)
         return activation(output)
@@ -71,48 +96,94 @@ def convolution(
     return output if fused is activation else activation(output)
 
 
-def _kernels(
-    input: Tensor, weight: Tensor, output_size: Ints, stride: Ints, dilation: Ints, groups: int, transposed: bool
-) -> tuple[str, ...]:
-    """Our kernels that can compute this convolution, best first."""
-    if groups > 1:
-        channelwise = groups == (input.shape[1] if not transposed else weight.shape[0])
-        return ("depthwise", "direct") if channelwise else ("direct",)
-    outputs = _winograd_form(tuple(weight.shape[2:]), stride, dilation)
-    if outputs is None or select.is_exact():
+#: What looks at each call, operands and other arguments, while tune() finds out which are reached.
+observers: list[Callable[[Call, tuple[Tensor | None, ...], tuple], None]] = []
+
+
+# --- which kernels, best first ----------------------------------------------------------------------------------------
+
+
+class _Ranking(NamedTuple):
+    """Kernels, best first, for a call, and the costs that say so: None where sizes are symbolic."""
+
+    kernels: tuple[str, ...]
+    call: Call
+    costs: select.Costs | None = None
+
+
+def _ranking(
+    transposed: bool, input: Tensor, weight: Tensor, output_size: Ints, stride: Ints, dilation: Ints, groups: int
+) -> _Ranking:
+    shape, weight_shape, exact = input.shape, weight.shape, select.is_exact()
+    geometry = (transposed, shape, weight_shape, output_size, stride, dilation, groups, input.is_contiguous())
+    sizes = (*shape, *weight_shape, *output_size)
+    if not torch.compiler.is_compiling():
+        if set(map(type, sizes)) == {int}:
+            return _ranked(*geometry, exact, torch.get_num_threads())
+    else:
+        from torch.fx.experimental.symbolic_shapes import has_static_value  # imports SymPy, which compilers have
+
+        if all(has_static_value(size) for size in sizes):
+            plain = tuple(tuple(entry) if isinstance(entry, tuple) else entry for entry in geometry)
+            return _Ranking(_ranked_while_compiling(*plain, exact), _call(*geometry))
+    call = _call(*geometry)
+    return _Ranking(candidates(call, exact), call)
+
+
+def _call(
+    transposed: bool,
+    shape: Ints,
+    weight_shape: Ints,
+    output_size: Ints,
+    stride: Ints,
+    dilation: Ints,
+    groups: int,
+    contiguous: bool,
+) -> Call:
+    out_channels = weight_shape[1] * groups if transposed else weight_shape[0]
+    sizes = (tuple(shape[2:]), tuple(output_size), tuple(weight_shape[2:]))
+    return Call(transposed, shape[0], shape[1], out_channels, groups, *sizes, stride, dilation, contiguous)
+
+
+@functools.lru_cache(maxsize=4096)
+def _ranked(*arguments: Any) -> _Ranking:
+    """By their times: those that tune() measured with so many threads, else as predicted. torch's own operator is
+    among them only where it was measured: its results may change with the number of threads."""
+    *geometry, exact, threads = arguments
+    call = _call(*geometry)
+    ours = candidates(call, exact)
+    measured = tuned.lookup(call, threads)
+    if measured is not None and not exact:
+        costs = select.Costs(measured, measured=True)
+        return _Ranking(costs.ranked((*ours, "torch")), call, costs)
+    isa = library.isa()
+    costs = select.Costs({k: cost.seconds(k, call, isa) for k in (*ours, "torch")}, measured=False)
+    # Each kernel rounds in its own way: under 'exact' a sample has the same one in every batch.
+    return _Ranking(ours if exact else costs.ranked(ours), call, costs)
+
+
+def forget() -> None:
+    """Ranks every call afresh from now on: there are new times."""
+    tuned.read.cache_clear()
+    _ranked.cache_clear()
+
+
+def _ranked_while_compiling(*arguments: Any) -> tuple[str, ...]:
+    return _ranked(*arguments, torch.get_num_threads()).kernels
+
+
+# torch.compiler.assume_constant_result sets this: compilers call the function and do not look inside. But that imports
+# all of Dynamo, which takes seconds.
+_ranked_while_compiling._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def candidates(call: Call, exact: bool) -> tuple[str, ...]:
+    """Our kernels that can compute it, the likely best first: the rule where there are no numbers to compare."""
+    if call.groups > 1:
+        return ("depthwise", "direct") if call.groups == call.in_channels else ("direct",)
+    if exact or cost.winograd_tile(call.kernel, call.stride, call.dilation) is None:
         return ("direct",)
-    return ("winograd", "direct") if _winograd_pays(input, weight, output_size, outputs) else ("direct", "winograd")
-
-
-def _winograd_form(kernel: Ints, stride: Ints, dilation: Ints) -> Ints | None:
-    """Outputs of one of Winograd's tiles along each axis, 1 along those that it does not transform; None where no axis
-    has its form. As in csrc/kernels/winograd/winograd.cpp: two axes of 3 or of 5 taps, or one of 3, 5 or 7."""
-    rank = len(kernel)
-    axes = [a for a in range(rank) if kernel[a] in (3, 5, 7) and stride[a] == dilation[a] == 1]
-    for v in reversed(axes):
-        for u in reversed(axes):
-            if u != v and kernel[u] == kernel[v] < 7:
-                return tuple(7 - kernel[v] if a in (u, v) else 1 for a in range(rank))
-        if rank < 3 or any(kernel[u] == 1 for u in range(rank) if u != v):
-            return tuple((2 if kernel[v] == 7 else 4) if a == v else 1 for a in range(rank))
-    return None
-
-
-def _winograd_pays(input: Tensor, weight: Tensor, output_size: Ints, outputs: Ints) -> bool:
-    """Whether fewer multiplications are worth the transforms, in vectors of 16 channels worked on: a product of the
-    definition costs a little more than one in a tile's large products, finding a tap's pixel some 6 of them, and
-    transforming a point of a tile 18 for the sources and 10 for the outputs. Measured with AVX-512."""
-    kernel, in_channels = tuple(weight.shape[2:]), input.shape[1]
-    taps = math.prod(kernel)
-    out_channels = weight.numel() // max(1, in_channels * taps)
-    out_vectors, in_vectors = -(-out_channels // 16), -(-in_channels // 16)
-    direct = math.prod(output_size) * taps * (1.15 * in_channels * out_vectors + 6)
-    # Whole tiles are computed, however few of their outputs are wanted; axes that are not transformed sum their taps.
-    tiles = math.prod(-(-size // m) for size, m in zip(output_size, outputs, strict=True))
-    points = math.prod(m + k - 1 for m, k in zip(outputs, kernel, strict=True) if m > 1)
-    depth = math.prod(k for m, k in zip(outputs, kernel, strict=True) if m == 1)
-    products = 1.05 * depth * in_channels * out_vectors
-    return tiles * points * (products + 18 * depth * in_vectors + 10 * out_vectors) <= direct
+    return ("winograd", "direct") if min(call.in_channels, call.out_channels) >= 16 else ("direct", "winograd")
 
 
 # --- torch's own operators, with the same meaning ---------------------------------------------------------------------

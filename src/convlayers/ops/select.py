@@ -1,14 +1,17 @@
 """Which implementation runs: the one place where that is decided, for every operator.
 
-The choice is a pure function of what the call is (operation, dtypes, devices, transforms in force, geometry) and of
-``CONVLAYERS_KERNEL``. torch's own operators come last in every list and take whatever has no kernel of ours.
+The choice is a pure function of what the call is (operation, dtypes, devices, transforms in force, geometry), of
+``CONVLAYERS_KERNEL`` and of what ``convlayers.tune`` measured. torch's own operators take whatever has no kernel of
+ours, and what tune() found them faster at; nothing by a prediction, since their results may change with the number of
+threads.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -23,15 +26,52 @@ class Choice(NamedTuple):
 
     Attributes:
         operation: the operator, such as ``'convolution'`` or ``'max_pool'``.
-        kernel: ``'direct'``, ``'winograd'``, ``'depthwise'``, ``'pool'``, or ``'torch'`` for torch's own.
+        kernel: ``'direct'``, ``'winograd'``, ``'depthwise'``, ``'norm'``, ``'pool'``, or ``'torch'`` for torch's own.
         isa: the instruction set of the kernel; ``''`` for torch's own.
         reason: one sentence.
+        costs: seconds of each implementation that could run, best first: as :func:`convlayers.tune` measured them, or
+            as predicted for a forward pass on one thread. Empty where nothing is compared.
     """
 
     operation: str
     kernel: str
     isa: str
     reason: str
+    costs: dict[str, float]
+
+
+class Costs(NamedTuple):
+    """What implementations of a call cost.
+
+    Attributes:
+        seconds: by implementation.
+        measured: by ``convlayers.tune``; else predicted.
+    """
+
+    seconds: dict[str, float]
+    measured: bool
+
+    def ranked(self, kernels: Iterable[str]) -> tuple[str, ...]:
+        """The kernels, cheapest first; those without a time last.
+
+        Example:
+            >>> Costs({"direct": 2e-3, "winograd": 1e-3}, measured=False).ranked(["direct", "depthwise", "winograd"])
+            ('winograd', 'direct', 'depthwise')
+        """
+        return tuple(sorted(kernels, key=lambda kernel: self.seconds.get(kernel, math.inf)))
+
+    def explain(self, kernel: str) -> str:
+        """One line: the time of this kernel, then the others'.
+
+        Example:
+            >>> Costs({"direct": 2.4e-3, "winograd": 1.2e-3}, measured=False).explain("winograd")
+            'predicted 1.2 ms; direct 2.4 ms'
+        """
+        by = "measured by tune" if self.measured else "predicted"
+        times = {name: f"{1e3 * seconds:.3g} ms" for name, seconds in self.seconds.items()}
+        own = f"{by} {times.get(kernel, 'without a time')}"
+        others = ", ".join(f"{name} {times[name]}" for name in self.ranked(times) if name != kernel)
+        return f"{own}; {others}" if others else own
 
 
 def obstacle(*tensors: Tensor | None) -> str | None:
@@ -113,13 +153,14 @@ def is_exact() -> bool:
 _trace: list[list[Choice]] = []
 
 
-def choose(operation: str, kernels: tuple[str, ...], *tensors: Tensor | None) -> str:
+def choose(operation: str, kernels: tuple[str, ...], *tensors: Tensor | None, costs: Costs | None = None) -> str:
     """The kernel for this call: the first of ``kernels``, torch's own where there is an obstacle.
 
     Args:
         operation: the operator's name, for the report.
         kernels: our kernels that can compute it, best first; torch's own is always the last.
         tensors: the operands.
+        costs: why they are in that order, for the report.
     """
     why_not = obstacle(*tensors)
     forced = os.environ.get("CONVLAYERS_KERNEL", "")
@@ -128,9 +169,14 @@ def choose(operation: str, kernels: tuple[str, ...], *tensors: Tensor | None) ->
     elif forced == "torch" or forced in kernels:
         kernel, reason = forced, "forced by CONVLAYERS_KERNEL"
     else:
-        kernel, reason = kernels[0], "the first kernel that can compute it"
+        kernel, reason = kernels[0], ""
     if not torch.compiler.is_compiling() and _trace:
-        _trace[-1].append(Choice(operation, kernel, "" if kernel == "torch" else library.isa(), reason))
+        if not reason:
+            reason = "the first kernel that can compute it" if costs is None else costs.explain(kernel)
+        isa = "" if kernel == "torch" else library.isa()
+        seconds = {} if costs is None or why_not is not None else costs.seconds
+        ordered = {name: seconds[name] for name in sorted(seconds, key=seconds.__getitem__)}
+        _trace[-1].append(Choice(operation, kernel, isa, reason, ordered))
     return kernel
 
 
@@ -162,10 +208,16 @@ def which(function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Choi
         >>> which(layer.double(), torch.zeros(1, 3, 8, 8).double())[0].reason
         'no kernel for torch.float64'
     """
+    with _recording() as choices, torch.no_grad():
+        dry_run(function, *args, **kwargs)
+    return tuple(choices)
+
+
+def dry_run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """Calls it on tensors that have shapes and no memory."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     fake = torch.utils._pytree.tree_map_only(Tensor, mode.from_tensor, (args, kwargs))
-    with _recording() as choices, torch.no_grad(), mode:
+    with mode:
         function(*fake[0], **fake[1])
-    return tuple(choices)

@@ -1,0 +1,282 @@
+"""What a convolution costs on each implementation: seconds, predicted from its sizes alone.
+
+A time is a sum of amounts of work (:func:`work`), each at a price in seconds (:data:`PRICES`) that was fitted to times
+as measured. It holds for one thread: a choice that changed with the number of threads would change results with it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+Ints = tuple[int, ...]
+
+#: Floats in a vector of each instruction set.
+LANES = {"avx512": 16, "avx2": 8, "neon": 4, "generic": 4}
+
+
+class Call(NamedTuple):
+    """The sizes of one convolution, or transposed convolution: all that its cost depends on.
+
+    Attributes:
+        in_channels, out_channels: in total, over all groups.
+        size, output_size: elements along each axis of the input and of the output.
+        contiguous: whether the input is contiguous; channels last else.
+    """
+
+    transposed: bool
+    batch: int
+    in_channels: int
+    out_channels: int
+    groups: int
+    size: Ints
+    output_size: Ints
+    kernel: Ints
+    stride: Ints
+    dilation: Ints
+    contiguous: bool
+
+    def __str__(self) -> str:
+        def times(*entries: int) -> str:
+            return "x".join(map(str, entries))
+
+        text = f"{times(self.batch, self.in_channels, *self.size)} {'T' if self.transposed else ''}-> "
+        text += f"{times(self.out_channels, *self.output_size)} kernel {times(*self.kernel)}"
+        text += f" stride {times(*self.stride)} dilation {times(*self.dilation)} groups {self.groups}"
+        return text + (" contiguous" if self.contiguous else " channels-last")
+
+
+def winograd_tile(kernel: Ints, stride: Ints, dilation: Ints) -> Ints | None:
+    """Outputs of one of Winograd's tiles along each axis, 1 along those that it does not transform; None where no axis
+    has its form. As in csrc/kernels/winograd/winograd.cpp: two axes of 3 or of 5 taps, or one of 3, 5 or 7.
+
+    Example:
+        >>> winograd_tile((3, 3), (1, 1), (1, 1)), winograd_tile((2, 2), (1, 1), (1, 1))
+        ((4, 4), None)
+    """
+    rank = len(kernel)
+    axes = [a for a in range(rank) if kernel[a] in (3, 5, 7) and stride[a] == dilation[a] == 1]
+    for v in reversed(axes):
+        for u in reversed(axes):
+            if u != v and kernel[u] == kernel[v] < 7:
+                return tuple(7 - kernel[v] if a in (u, v) else 1 for a in range(rank))
+        if rank < 3 or any(kernel[u] == 1 for u in range(rank) if u != v):
+            return tuple((2 if kernel[v] == 7 else 4) if a == v else 1 for a in range(rank))
+    return None
+
+
+def work(kernel: str, call: Call, lanes: int) -> dict[str, float]:
+    """The amounts of work of an implementation, by name; vectors hold ``lanes`` channels."""
+
+    def vectors(channels: int) -> int:
+        return -(-channels // lanes)
+
+    in_elements = call.batch * call.in_channels * math.prod(call.size)
+    out_elements = call.batch * call.out_channels * math.prod(call.output_size)
+    taps = math.prod(call.kernel)
+    pixels = call.batch * math.prod(call.size if call.transposed else call.output_size)
+    in_group, out_group = call.in_channels // call.groups, call.out_channels // call.groups
+    amounts: dict[str, float] = {
+        "calls": 1,
+        "elements": in_elements + out_elements,
+        "contiguous elements": (in_elements + out_elements) * call.contiguous,
+    }
+    if kernel == "depthwise":
+        lines = pixels * vectors(call.out_channels)
+        return amounts | {"products": lines * taps, "outputs": lines}
+    if kernel == "winograd":
+        outputs = winograd_tile(call.kernel, call.stride, call.dilation)
+        assert outputs is not None
+        # Whole tiles are computed, however few of their outputs are wanted; axes not transformed sum their taps.
+        tiles = call.batch * math.prod(-(-size // m) for size, m in zip(call.output_size, outputs, strict=True))
+        points = math.prod(m + k - 1 for m, k in zip(outputs, call.kernel, strict=True) if m > 1)
+        depth = math.prod(k for m, k in zip(outputs, call.kernel, strict=True) if m == 1)
+        return amounts | {
+            "products": tiles * points * depth * call.in_channels * vectors(call.out_channels),
+            "source points": tiles * points * depth * vectors(call.in_channels),
+            "output points": tiles * points * vectors(call.out_channels),
+            "weights": points * depth * call.in_channels * vectors(call.out_channels),
+        }
+    columns = call.groups * vectors(out_group)
+    return amounts | {
+        "products": pixels * taps * in_group * columns,
+        "look-ups": pixels * taps * call.groups,
+        "weights": taps * in_group * columns,
+    }
+
+
+def seconds(kernel: str, call: Call, isa: str) -> float:
+    """The predicted time of a forward pass on one thread. In training the same kernel is the fastest: in all of 85
+    measured problems, the order of the implementations was that of the forward pass.
+
+    Args:
+        kernel: ``'direct'``, ``'winograd'``, ``'depthwise'`` or ``'torch'``, one that can compute the call.
+        isa: a name of :data:`LANES`.
+
+    Example:
+        >>> call = Call(False, 1, 64, 64, 1, (56, 56), (56, 56), (3, 3), (1, 1), (1, 1), False)
+        >>> seconds("winograd", call, "avx512") < seconds("direct", call, "avx512")
+        True
+    """
+    return total(PRICES[isa][price(kernel, call)], work(kernel, call, LANES[isa]))
+
+
+def total(prices: dict[str, float], amounts: dict[str, float]) -> float:
+    """Seconds for these amounts of work; what has no price costs nothing.
+
+    Example:
+        >>> total({"products": 0.5}, {"products": 4, "elements": 3})
+        2.0
+    """
+    return sum(prices.get(name, 0.0) * amount for name, amount in amounts.items())
+
+
+def price(kernel: str, call: Call) -> str:
+    """The entry of :data:`PRICES` for an implementation of a call."""
+    if kernel not in ("direct", "torch") or call.groups == 1:
+        return kernel
+    return f"{kernel} depthwise" if call.groups == call.in_channels else f"{kernel} grouped"
+
+
+# Measured on AMD Zen 4 (EPYC) with torch 2.13 by ``python -m convlayers.bench.fit`` (for AVX2 see there). In 111
+# problems our cheapest by these prices was never 5 % slower than our fastest with AVX-512, and once, by a third, with
+# AVX2. torch's depthwise convolutions have fast and slow paths that no such sum follows; nothing is decided by
+# that price.
+_AVX512: dict[str, dict[str, float]] = {
+    # 24 problems, mean error 17 %
+    "depthwise": {"calls": 1.79e-05, "elements": 2.81e-10, "contiguous elements": 8.46e-10, "products": 2.71e-10},
+    # 75 problems, mean error 13 %
+    "direct": {
+        "calls": 1.76e-05,
+        "elements": 2.46e-10,
+        "contiguous elements": 1.07e-10,
+        "products": 2.89e-10,
+        "look-ups": 6.69e-10,
+        "weights": 1.25e-08,
+    },
+    # 24 problems, mean error 14 %
+    "direct depthwise": {
+        "calls": 1.77e-05,
+        "elements": 1.7e-09,
+        "contiguous elements": 5.78e-10,
+        "products": 5.71e-10,
+        "look-ups": 5.71e-10,
+        "weights": 5.75e-08,
+    },
+    # 12 problems, mean error 11 %
+    "direct grouped": {
+        "calls": 1.9e-05,
+        "elements": 3.12e-10,
+        "contiguous elements": 3.12e-10,
+        "products": 2.09e-10,
+        "look-ups": 2e-09,
+        "weights": 1.29e-08,
+    },
+    # 75 problems, mean error 18 %
+    "torch": {
+        "calls": 1.21e-05,
+        "elements": 1.15e-10,
+        "contiguous elements": 3.23e-11,
+        "products": 3.36e-10,
+        "look-ups": 4.31e-10,
+        "weights": 5.35e-09,
+    },
+    # 24 problems, mean error 128 %
+    "torch depthwise": {
+        "calls": 4.09e-05,
+        "elements": 2.72e-10,
+        "contiguous elements": 4.78e-10,
+        "products": 7.21e-12,
+        "look-ups": 7.21e-12,
+        "weights": 6.66e-08,
+    },
+    # 12 problems, mean error 31 %
+    "torch grouped": {
+        "calls": 2.22e-05,
+        "elements": 1.51e-10,
+        "contiguous elements": 1.51e-10,
+        "products": 9.74e-11,
+        "look-ups": 4.13e-10,
+        "weights": 8.24e-08,
+    },
+    # 32 problems, mean error 8 %
+    "winograd": {
+        "calls": 1.78e-05,
+        "contiguous elements": 3.9e-10,
+        "products": 3.14e-10,
+        "source points": 5.64e-09,
+        "output points": 9.08e-10,
+        "weights": 3.93e-09,
+    },
+}
+_AVX2: dict[str, dict[str, float]] = {
+    # 24 problems, mean error 23 %
+    "depthwise": {"calls": 1.83e-05, "elements": 3.32e-10, "contiguous elements": 8.25e-10, "products": 2.34e-10},
+    # 75 problems, mean error 13 %
+    "direct": {
+        "calls": 1.79e-05,
+        "elements": 2.94e-10,
+        "contiguous elements": 2.37e-10,
+        "products": 1.46e-10,
+        "look-ups": 4.78e-10,
+        "weights": 5.2e-09,
+    },
+    # 24 problems, mean error 13 %
+    "direct depthwise": {
+        "calls": 1.64e-05,
+        "elements": 2.96e-09,
+        "contiguous elements": 9.6e-10,
+        "products": 6.39e-10,
+        "look-ups": 6.39e-10,
+        "weights": 9.63e-08,
+    },
+    # 12 problems, mean error 42 %
+    "direct grouped": {
+        "calls": 1.64e-05,
+        "elements": 3.74e-10,
+        "contiguous elements": 3.74e-10,
+        "products": 8.55e-11,
+        "look-ups": 8.45e-10,
+        "weights": 2.15e-08,
+    },
+    # 75 problems, mean error 21 %
+    "torch": {
+        "calls": 1.2e-05,
+        "elements": 1.04e-10,
+        "contiguous elements": 2.95e-11,
+        "products": 1.64e-10,
+        "look-ups": 8.85e-10,
+        "weights": 3.97e-09,
+    },
+    # 24 problems, mean error 129 %
+    "torch depthwise": {
+        "calls": 3.86e-05,
+        "elements": 2.88e-10,
+        "contiguous elements": 1.15e-10,
+        "products": 1.15e-11,
+        "look-ups": 1.15e-11,
+        "weights": 8.04e-08,
+    },
+    # 12 problems, mean error 48 %
+    "torch grouped": {
+        "calls": 2.4e-05,
+        "elements": 1.25e-10,
+        "contiguous elements": 1.25e-10,
+        "products": 4.17e-11,
+        "look-ups": 3.51e-10,
+        "weights": 3.9e-08,
+    },
+    # 32 problems, mean error 10 %
+    "winograd": {
+        "calls": 1.89e-05,
+        "elements": 3.1e-10,
+        "contiguous elements": 2.99e-10,
+        "products": 1.56e-10,
+        "source points": 1.76e-09,
+        "output points": 1.34e-09,
+        "weights": 1.87e-09,
+    },
+}
+#: For each instruction set and implementation, seconds a unit of each kind of work. A vector of NEON or of the generic
+#: kernels is taken to cost what one of AVX2 does, which is twice as long: derived, not measured.
+PRICES = {"avx512": _AVX512, "avx2": _AVX2, "neon": _AVX2, "generic": _AVX2}
