@@ -434,9 +434,9 @@ def check_elements(*sizes: int) -> None:
 
 
 def cached(function: Any) -> Any:
-    """``function``, remembered for arguments that are plain: integers, names, tuples of them, and floats outside tuples.
-    Others are checked afresh (1.0 equals 1 but is no integer), and all are where torch compiles: symbolic sizes are
-    never kept."""
+    """``function``, remembered for plain arguments: integers, names, tuples of them, and floats outside tuples. Others
+    are checked afresh (1.0 equals 1 but is no integer), and all are where torch compiles: symbolic sizes are never
+    kept."""
     remembered = functools.lru_cache(maxsize=4096, typed=True)(function)
 
     @functools.wraps(function)

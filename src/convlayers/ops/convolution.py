@@ -157,9 +157,16 @@ def _ranked(*arguments: Any) -> _Ranking:
         costs = select.Costs(measured, measured=True)
         return _Ranking(costs.ranked((*ours, "torch")), call, costs)
     isa = library.isa()
-    costs = select.Costs({k: cost.seconds(k, call, isa) for k in (*ours, "torch")}, measured=False)
+    # With few channels direct kernels of other kinds run (lines, columns), which Winograd does not beat.
+    compared = tuple(k for k in ours if k != "winograd" or _has_many_channels(call))
+    costs = select.Costs({k: cost.seconds(k, call, isa) for k in (*compared, "torch")}, measured=False)
     # Each kernel rounds in its own way: under 'exact' a sample has the same one in every batch.
-    return _Ranking(ours if exact else costs.ranked(ours), call, costs)
+    ranked = ours if exact else (*costs.ranked(compared), *(k for k in ours if k not in compared))
+    return _Ranking(ranked, call, costs)
+
+
+def _has_many_channels(call: Call) -> bool:
+    return min(call.in_channels, call.out_channels) >= 16
 
 
 def forget() -> None:
@@ -183,7 +190,7 @@ def candidates(call: Call, exact: bool) -> tuple[str, ...]:
         return ("depthwise", "direct") if call.groups == call.in_channels else ("direct",)
     if exact or cost.winograd_tile(call.kernel, call.stride, call.dilation) is None:
         return ("direct",)
-    return ("winograd", "direct") if min(call.in_channels, call.out_channels) >= 16 else ("direct", "winograd")
+    return ("winograd", "direct") if _has_many_channels(call) else ("direct", "winograd")
 
 
 # --- torch's own operators, with the same meaning ---------------------------------------------------------------------
