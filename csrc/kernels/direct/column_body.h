@@ -6,7 +6,6 @@
 #pragma once
 
 #include "kernels/direct/line_body.h"
-#include "kernels/direct/tile_body.h"
 
 namespace {
 
@@ -32,20 +31,17 @@ void pack_columns(const DirectProblem& p, int64_t first_tap, int64_t taps, float
 // Tasks: bands of output rows, of one plane each; several sources reach into two bands and are multiplied twice.
 struct ColumnCut {
   int64_t rows, bands, planes;
-  explicit ColumnCut(const Gather& g, int64_t batch) {
+  explicit ColumnCut(const Gather& g) {
     const auto& [d, h, w] = g.spread;
-    planes = batch * d.output;
+    int64_t pixels = 0;
+    for (int64_t i = 0; i < g.regions; ++i) pixels += g.region[i].pixels;
+    planes = pixels / (h.output * w.output);
     rows = std::clamp<int64_t>(planes * h.output / 16, 8, 64);
     bands = (h.output + rows - 1) / rows;
   }
 };
-inline int64_t column_batch(const Gather& g) {
-  int64_t pixels = 0;
-  for (int64_t i = 0; i < g.regions; ++i) pixels += g.region[i].pixels;
-  return pixels / (g.spread[0].output * g.spread[1].output * g.spread[2].output);
-}
 int64_t column_tasks(const DirectProblem& p) {
-  const ColumnCut cut(*p.gather, column_batch(*p.gather));
+  const ColumnCut cut(*p.gather);
   return cut.planes * cut.bands;
 }
 
@@ -99,13 +95,13 @@ void column_convolution(const DirectProblem& p, int64_t begin, int64_t end) {
   const int64_t channels = p.output_channels, taps = h.kernel * w.kernel, columns = taps * channels;
   constexpr int64_t kPixels = 8 * kRows;
   const int64_t stride = rounded(columns) + kLanes, depth_floats = rounded(columns) * p.source_channels;
-  const ColumnCut cut(g, column_batch(g));
+  const ColumnCut cut(g);
   const Scratch<float> weight(d.kernel * depth_floats), product(kPixels * stride);
   for (int64_t k = 0; k < d.kernel; ++k) pack_columns(p, k * taps, taps, weight.get() + k * depth_floats);
   for (int64_t task = begin; task < end; ++task) {
     const int64_t plane = task / cut.bands, batch = plane / d.output, depth = plane % d.output;
     const int64_t top = task % cut.bands * cut.rows, bottom = std::min(top + cut.rows, h.output);
-    float* output = p.output + batch * g.output_batch + depth * g.output_strides.axis[0];
+    float* output = p.output + batch * g.output_strides.batch + depth * g.output_strides.axis[0];
     for (int64_t row = top; row < bottom; ++row)
       std::memset(output + row * g.output_strides.axis[1], 0, static_cast<size_t>(w.output * channels) * sizeof(float));
     for (int64_t kd = 0; kd < d.kernel; ++kd) {
@@ -114,7 +110,7 @@ void column_convolution(const DirectProblem& p, int64_t begin, int64_t end) {
       for (int64_t oh = 0; oh < h.input; ++oh) {
         const int64_t start = oh * h.stride - h.low;  // of its taps' rows
         if (start >= bottom || start + (h.kernel - 1) * h.dilation < top) continue;
-        const float* source = p.source + batch * g.source_batch + od * g.source_strides.axis[0] +
+        const float* source = p.source + batch * g.source_strides.batch + od * g.source_strides.axis[0] +
                               oh * g.source_strides.axis[1];
         for (int64_t ow = 0; ow < w.input; ow += kPixels) {
           const int64_t count = std::min(kPixels, w.input - ow), pixel = g.source_strides.axis[2];

@@ -7,9 +7,6 @@
 
 namespace {
 
-using convlayers::DirectProblem;
-using convlayers::DirectWeightProblem;
-
 // Tasks: chunks of pixels, and where these are few, parts of the output channels within each.
 inline int64_t direct_parts(const DirectProblem& p) {
   const int64_t n = std::max<int64_t>(chunks(*p.gather, kRows), 1);
@@ -22,6 +19,7 @@ void run_pixels(const DirectProblem& p, const Region& region, const Pixels& pixe
   const Gather& g = *p.gather;
   const int64_t taps = region.taps, block_count = blocks(p.output_channels);
   const int64_t group_floats = g.filter_taps * p.source_channels * rounded(p.output_channels);
+  // A phase of a stride that no tap reaches.
   if (taps == 0 && !p.bias && p.activation.code == ActivationCode::kIdentity) {
     const auto channel = [&](int64_t item) {
       return item / block_count * p.output_channels + item % block_count * kBlock;
@@ -73,7 +71,7 @@ void direct(const DirectProblem& p, int64_t begin, int64_t end) {
   const int64_t parts = direct_parts(p), items = p.groups * blocks(p.output_channels);
   const Scratch<const float*> table(table_size(g, kRows));
   if (takes_lines(p))
-    return line_convolution(p, begin, end, kBlock, chunk_pixels(*g.region, kRows), [&](const Pixels& pixels, int64_t count) {
+    return line_convolution(p, begin, end, chunk_pixels(*g.region, kRows), [&](const Pixels& pixels, int64_t count) {
       run_pixels(p, *g.region, pixels, count, 0, items, table.get());
     });
   for (int64_t task = begin; task < end; ++task) {
@@ -153,7 +151,7 @@ void copy_pixels(const float* const* pixel, int64_t pixels, int64_t channel, int
   }
 }
 
-// What the next chunk reads, fetched into the second-level cache while the sums of this one are made.
+// What the next chunk reads, fetched while the sums of this one are made.
 struct Ahead {
   const float* source[kChunk];
   const float* gradient[kChunk];
@@ -170,8 +168,8 @@ struct Ahead {
   // Part `index` of `parts`: all channels of the source, and floats from ... to of the gradient.
   void fetch(int64_t index, int64_t parts, int64_t channels, int64_t from, int64_t to) const {
     for (int64_t i = count * index / parts; i < count * (index + 1) / parts; ++i) {
-      for (int64_t c = 0; c < channels; c += 16) __builtin_prefetch(source[i] + c, 0, 3);
-      for (int64_t c = from; c < to; c += 16) __builtin_prefetch(gradient[i] + c, 0, 3);
+      for (int64_t c = 0; c < channels; c += 16) __builtin_prefetch(source[i] + c);
+      for (int64_t c = from; c < to; c += 16) __builtin_prefetch(gradient[i] + c);
     }
   }
 };
@@ -205,7 +203,8 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
   fill_sources(g, region, pixels, 0, count, p.source, p.outside, scratch.table.get(), count, [](int64_t i) { return i; });
   const float* gradient[kChunk];
   for (int64_t i = 0; i < count; ++i) gradient[i] = p.gradient + pixels.output[i];
-  const bool copies = std::min(block_count, last_item - first_item) >= kSourceReaders || p.groups * p.source_channels % 512 == 0;
+  const bool copies =
+      std::min(block_count, last_item - first_item) >= kSourceReaders || p.groups * p.source_channels % 512 == 0;
   const int64_t tiles = (p.source_channels + kRows - 1) / kRows, parts = tiles * (last_item - first_item);
   // A last block that is no whole number of vectors must be copied.
   const bool copies_gradient = p.output_channels % kLanes != 0 || tiles * region.taps >= kGradientReaders;
@@ -251,7 +250,7 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
   const int64_t block_count = blocks(p.output_channels), items = p.groups * block_count;
   if (takes_lines(p)) {
     const WeightScratch scratch(p, items);
-    return line_weight(p, begin, end, kBlock, chunk_pixels(*g.region, 1),
+    return line_weight(p, begin, end, chunk_pixels(*g.region, 1),
                        [&](const Pixels& pixels, int64_t count, float* result) {
                          add_pixels(p, *g.region, pixels, count, 0, items, scratch, Ahead(), result);
                        });

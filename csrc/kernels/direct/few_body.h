@@ -2,16 +2,11 @@
 // source channel here, and a sum's lanes are added at its end.
 #pragma once
 
-#include "kernels/base/activation_body.h"
-#include "kernels/direct/direct.h"
-#include "kernels/gather/walk_body.h"
+#include "kernels/direct/tile_body.h"
 
 namespace {
 
-using convlayers::DirectProblem;
-
 constexpr int64_t kFew = 4;
-constexpr int kFewRows = CONVLAYERS_ROWS, kFewOutputs = CONVLAYERS_VECTORS;
 
 inline bool has_few_outputs(const DirectProblem& p) {
   return p.groups == 1 && p.output_channels <= kFew && p.source_channels >= 2 * kLanes;
@@ -44,7 +39,7 @@ void run_few_tile(const DirectProblem& p, const Region& r, const float* const* s
   };
   for (int64_t k = 0; k < r.taps; ++k) {
     const float* at[Rows];
-    for (int row = 0; row < Rows; ++row) at[row] = source[k * kFewRows + row];
+    for (int row = 0; row < Rows; ++row) at[row] = source[k * kRows + row];
     const float* w = weight + (r.tap[k] * p.output_channels + o) * padded;
     for (int64_t c = 0; c < whole; c += kLanes) add(at, w, c, kLanes);
     if (whole < channels) add(at, w, whole, channels - whole);
@@ -61,34 +56,33 @@ using FewTile = void (*)(const DirectProblem&, const Region&, const float* const
 template <int Outputs>
 constexpr FewTile kFewTile[6] = {run_few_tile<1, Outputs>, run_few_tile<2, Outputs>, run_few_tile<3, Outputs>,
                                  run_few_tile<4, Outputs>, run_few_tile<5, Outputs>, run_few_tile<6, Outputs>};
-static_assert(kFewRows <= 6 && kFewOutputs <= 4);
 
-int64_t few_tasks(const DirectProblem& p) { return chunks(*p.gather, kFewRows); }
+int64_t few_tasks(const DirectProblem& p) { return chunks(*p.gather, kRows); }
 
 void few(const DirectProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
-  const int64_t padded = (p.source_channels + kLanes - 1) / kLanes * kLanes, outputs = p.output_channels;
-  const int64_t width = (outputs + kLanes - 1) / kLanes * kLanes;  // of a packed row
+  const int64_t padded = rounded(p.source_channels), outputs = p.output_channels;
+  const int64_t width = rounded(outputs);  // of a packed row
   const Scratch<float> weight(g.filter_taps * outputs * padded);
   std::fill(weight.get(), weight.get() + g.filter_taps * outputs * padded, 0.f);
   for (int64_t t = 0; t < g.filter_taps; ++t)
     for (int64_t c = 0; c < p.source_channels; ++c)
       for (int64_t o = 0; o < outputs; ++o)
         weight.get()[(t * outputs + o) * padded + c] = p.weight[(t * p.source_channels + c) * width + o];
-  const Scratch<const float*> table(table_size(g, kFewRows));
+  const Scratch<const float*> table(table_size(g, kRows));
   for (int64_t task = begin; task < end; ++task) {
-    const Chunk chunk = find_chunk(g, task, kFewRows);
+    const Chunk chunk = find_chunk(g, task, kRows);
     const Region& r = *chunk.region;
     const Pixels pixels(g, chunk);
-    const auto place = [&](int64_t i) { return i / kFewRows * r.taps * kFewRows + i % kFewRows; };
-    fill_sources(g, r, pixels, 0, chunk.count, p.source, p.outside, table.get(), kFewRows, place);
-    for (int64_t first = 0; first < chunk.count; first += kFewRows) {
-      const int64_t rows = std::min<int64_t>(kFewRows, chunk.count - first);
+    const auto place = [&](int64_t i) { return i / kRows * r.taps * kRows + i % kRows; };
+    fill_sources(g, r, pixels, 0, chunk.count, p.source, p.outside, table.get(), kRows, place);
+    for (int64_t first = 0; first < chunk.count; first += kRows) {
+      const int64_t rows = std::min<int64_t>(kRows, chunk.count - first);
       const float* const* source = table.get() + first * r.taps;
-      float* output[kFewRows];
+      float* output[kRows];
       for (int64_t i = 0; i < rows; ++i) output[i] = p.output + pixels.output[first + i];
       int64_t o = 0;
-      if constexpr (kFewOutputs > 2)
+      if constexpr (kVectors > 2)
         for (; o + 3 <= outputs; o += outputs - o == 4 ? 4 : 3)
           outputs - o == 4 ? kFewTile<4>[rows - 1](p, r, source, weight.get(), padded, o, output)
                            : kFewTile<3>[rows - 1](p, r, source, weight.get(), padded, o, output);

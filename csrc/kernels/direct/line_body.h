@@ -2,14 +2,10 @@
 // side, so they are one run of numbers, and outputs of a row read such runs a fixed distance apart. No table of pointers.
 #pragma once
 
-#include "kernels/base/activation_body.h"
-#include "kernels/direct/direct.h"
+#include "kernels/direct/tile_body.h"
 #include "kernels/gather/lines_body.h"
 
 namespace {
-
-using convlayers::DirectProblem;
-using convlayers::DirectWeightProblem;
 
 constexpr int64_t kLineChannels = 16;
 
@@ -25,7 +21,7 @@ inline bool takes_lines(const Problem& p) {
 }
 
 // Outputs of a tile, by its vectors: as many sums as registers hold beside the weights.
-constexpr int line_rows(int vectors) { return CONVLAYERS_VECTORS == 4 ? std::min(24 / vectors, 15) : 12 / vectors; }
+constexpr int line_rows(int vectors) { return kVectors == 4 ? std::min(24 / vectors, 15) : 12 / vectors; }
 
 // Where the run of the first straight output lies on a line of taps, and how far on the next; on a line outside, all read one.
 struct Run {
@@ -121,7 +117,7 @@ int64_t line_tasks(const DirectProblem& p) { return Bands(*p.gather).count(); }
 
 // `bent(pixels, count)` computes the outputs of a row whose runs meet a border, from a list of at most `most`.
 template <class Bent>
-void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_t block, int64_t most, const Bent& bent) {
+void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_t most, const Bent& bent) {
   const Gather& g = *p.gather;
   const Region& r = g.region[0];
   const Straight straight(g, r);
@@ -136,7 +132,7 @@ void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_
       const Row row(g, r, band.batch, band.depth, h);
       for (int64_t l = 0; l < lines; ++l)
         line.get()[l] = find_run(g, r, row, straight, l, p.source, p.outside);
-      for (int64_t channel = 0; channel < p.output_channels; channel += block) {
+      for (int64_t channel = 0; channel < p.output_channels; channel += kBlock) {
         LineTile t;
         t.line = line.get();
         t.lines = lines;
@@ -147,7 +143,7 @@ void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_
         t.activation = p.activation;
         t.output = p.output + row.output + w.output[straight.first] + channel;
         t.step = w.outputs > 1 ? w.output[1] - w.output[0] : 0;
-        t.width = std::min(block, p.output_channels - channel);
+        t.width = std::min(kBlock, p.output_channels - channel);
         run_line_tiles(t, straight.last - straight.first);
       }
       for_others(r, row, straight.first, straight.last, most, pixels, [&](int64_t count) { bent(pixels, count); });
@@ -189,7 +185,7 @@ void sum_places(const Run* place, const float* gradient, int64_t step, int64_t c
 template <int Vectors>
 void sum_row(const Run* line, int64_t lines, int64_t run, const float* gradient, int64_t step, int64_t count,
              int64_t width, float* result, int64_t stride) {
-  constexpr int kMost = CONVLAYERS_VECTORS == 4 ? (Vectors == 1 ? 12 : Vectors == 2 ? 9 : 6) : Vectors == 1 ? 8 : 5;
+  constexpr int kMost = kVectors == 4 ? (Vectors == 1 ? 12 : Vectors == 2 ? 9 : 6) : Vectors == 1 ? 8 : 5;
   // Places of one line at a time, but of several lines where a run is too short to fill the registers.
   const bool together = 2 * run > kMost;
   const int64_t places = together ? run : lines * run, tiles = (places + kMost - 1) / kMost;
@@ -217,13 +213,13 @@ void sum_row(const Run* line, int64_t lines, int64_t run, const float* gradient,
 // Tasks: segments of the bands, each with sums of its own.
 // `bent(pixels, count, sums)` adds the outputs of a row whose runs meet a border.
 template <class Bent>
-void line_weight(const DirectWeightProblem& p, int64_t begin, int64_t end, int64_t block, int64_t most, const Bent& bent) {
+void line_weight(const DirectWeightProblem& p, int64_t begin, int64_t end, int64_t most, const Bent& bent) {
   const Gather& g = *p.gather;
   const Region& r = g.region[0];
   const Straight straight(g, r);
   const auto& w = r.axis[2];
   const int64_t run = w.taps * p.source_channels, places = r.taps * p.source_channels;
-  const int64_t stride = (p.output_channels + kLanes - 1) / kLanes * kLanes;
+  const int64_t stride = rounded(p.output_channels);
   const Bands bands(g);
   const Scratch<Run> line(r.taps / w.taps);
   const int64_t step = w.outputs > 1 ? w.output[1] - w.output[0] : 0;
@@ -238,8 +234,8 @@ void line_weight(const DirectWeightProblem& p, int64_t begin, int64_t end, int64
         const Row row(g, r, band.batch, band.depth, h);
         for (int64_t l = 0; l < r.taps / w.taps; ++l)
           line.get()[l] = find_run(g, r, row, straight, l, p.source, p.outside);
-        for (int64_t channel = 0; channel < p.output_channels; channel += block) {
-          const int64_t width = std::min(block, p.output_channels - channel);
+        for (int64_t channel = 0; channel < p.output_channels; channel += kBlock) {
+          const int64_t width = std::min(kBlock, p.output_channels - channel);
           const float* gradient = p.gradient + row.output + w.output[straight.first] + channel;
           const auto sum = [&](auto sum_of) {
             sum_of(line.get(), r.taps / w.taps, run, gradient, step, straight.last - straight.first, width, result + channel,

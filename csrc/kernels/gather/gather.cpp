@@ -217,8 +217,6 @@ GatherPlan::GatherPlan(int64_t batch, const AxisGeometry (&geometry)[3], bool tr
     if (!transposed) std::swap(view_.spread[a].input, view_.spread[a].output);
     if (geometry[a].border != Border::kConstant) view_.spreads = false;
   }
-  view_.source_batch = source.batch;
-  view_.output_batch = output.batch;
   view_.region = regions_.data();
   view_.regions = static_cast<int64_t>(regions_.size());
   view_.filter_taps = geometry[0].kernel * geometry[1].kernel * geometry[2].kernel;

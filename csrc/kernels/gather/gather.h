@@ -67,12 +67,11 @@ struct Strides {
 };
 
 struct Gather {
-  int64_t source_batch, output_batch;  // stride of the batch
+  Strides source_strides, output_strides;
   const int64_t* lookup[3];
   const Region* region;
   int64_t regions;
   int64_t filter_taps;  // kernel_d * kernel_h * kernel_w
-  Strides source_strides, output_strides;
   // Where each source along an axis goes, `input` and `output` being the gather's own sizes here: to outputs
   // source * stride + tap * dilation - low, those that exist. Only if `spreads`: nothing outside is read but zeros.
   bool spreads;

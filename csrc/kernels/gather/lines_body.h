@@ -53,8 +53,8 @@ struct Straight {
 struct Row {
   int64_t batch, output, depth, height;  // where the source's and the output's entry begin; indices into the axes
   Row(const Gather& g, const Region& region, int64_t entry, int64_t depth_, int64_t height_)
-      : batch(entry * g.source_batch), depth(depth_), height(height_) {
-    output = entry * g.output_batch + region.axis[0].output[depth] + region.axis[1].output[height];
+      : batch(entry * g.source_strides.batch), depth(depth_), height(height_) {
+    output = entry * g.output_strides.batch + region.axis[0].output[depth] + region.axis[1].output[height];
   }
 };
 

@@ -63,20 +63,20 @@ struct Chunk {
   int64_t first, count;
 };
 inline Chunk find_chunk(const Gather& g, int64_t index, int64_t multiple) {
+  const int64_t slices = g.regions > 1 ? kSlices : 1;
   const auto before = [&](int64_t slice) {
     int64_t total = 0;
-    for (int64_t i = 0; i < g.regions; ++i) total += chunks(g.region[i], multiple) * slice / kSlices;
+    for (int64_t i = 0; i < g.regions; ++i) total += chunks(g.region[i], multiple) * slice / slices;
     return total;
   };
   int64_t slice = 0;
-  if (g.regions > 1)
-    for (int64_t step = kSlices / 2; step > 0; step /= 2)
-      if (before(slice + step) <= index) slice += step;
+  for (int64_t step = slices / 2; step > 0; step /= 2)
+    if (before(slice + step) <= index) slice += step;
   index -= before(slice);
   const Region* r = g.region;
   for (;; ++r) {
     const int64_t n = chunks(*r, multiple);
-    const int64_t first = g.regions > 1 ? n * slice / kSlices : 0, last = g.regions > 1 ? n * (slice + 1) / kSlices : n;
+    const int64_t first = n * slice / slices, last = n * (slice + 1) / slices;
     if (index < last - first) {
       index += first;
       break;
@@ -101,8 +101,8 @@ struct Pixels {
     rest /= h.outputs;
     int64_t jd = rest % d.outputs, n = rest / d.outputs;
     for (int64_t i = 0; i < chunk.count; ++i) {
-      output[i] = n * g.output_batch + d.output[jd] + h.output[jh] + w.output[jw];
-      batch[i] = n * g.source_batch;
+      output[i] = n * g.output_strides.batch + d.output[jd] + h.output[jh] + w.output[jw];
+      batch[i] = n * g.source_strides.batch;
       base[0][i] = d.base[jd];
       base[1][i] = h.base[jh];
       base[2][i] = w.base[jw];

@@ -53,7 +53,7 @@ inline void find_sources(const TileRun& run, int64_t index, int64_t tap, int64_t
   find_positions(g, form.u, tile.u, u);
   find_positions(g, form.v, tile.v, v);
   const int64_t plane = g.lookup[form.plain][plain.base[tile.plain] + plain.shift[tap]];
-  const float* base = run.source + tile.n * g.source_batch + channel;
+  const float* base = run.source + tile.n * g.source_strides.batch + channel;
   int64_t least = plane;
   for (int i = 0; i < PU; ++i) least = std::min(least, u[i]);
   for (int j = 0; j < PV; ++j) least = std::min(least, v[j]);

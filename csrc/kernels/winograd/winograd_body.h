@@ -102,7 +102,7 @@ struct TileOutputs {
     const ClassView &u = g.region->axis[plan.form.u], &v = g.region->axis[plan.form.v];
     rows = std::min<int64_t>(MU, u.outputs - tile.u);
     columns = std::min<int64_t>(MV, v.outputs - tile.v);
-    base += tile.n * g.output_batch + g.region->axis[plan.form.plain].output[tile.plain];
+    base += tile.n * g.output_strides.batch + g.region->axis[plan.form.plain].output[tile.plain];
     for (int64_t i = 0; i < MU; ++i)
       for (int64_t j = 0; j < MV; ++j)
         at[i][j] = base + u.output[tile.u + std::min(i, rows - 1)] + v.output[tile.v + std::min(j, columns - 1)];
