@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from convlayers import geometry
 from convlayers.errors import ArgumentError, ArgumentTypeError
+from convlayers.functional.cached import cached
 
 AXES = list(itertools.product((1, 2, 5, 8), (1, 2, 3, 4), (1, 2, 3), (1, 2, 3)))
 
@@ -137,7 +138,7 @@ def test_sizes_that_do_not_fit_64_bits():
 def test_remembered_geometry_is_not_confused_by_equal_numbers():
     calls = []
 
-    @geometry.cached
+    @cached
     def remembered(*args):
         calls.append(args)
         return args

@@ -12,7 +12,6 @@ compared where torch's own convolution compares them, never made into plain inte
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -431,31 +430,3 @@ def check_elements(*sizes: int) -> None:
     count = math.prod(sizes)
     if not torch.compiler.is_compiling() and type(count) is int and count > LIMIT:
         raise ArgumentError(f"the result must have at most 2**63 - 1 elements; it would have shape {sizes}")
-
-
-def cached(function: Any) -> Any:
-    """``function``, remembered for plain arguments: integers, names, tuples of them, and floats outside tuples. Others
-    are checked afresh (1.0 equals 1 but is no integer), and all are where torch compiles: symbolic sizes are never
-    kept."""
-    remembered = functools.lru_cache(maxsize=4096, typed=True)(function)
-
-    @functools.wraps(function)
-    def call(*args: Any) -> Any:
-        if torch.compiler.is_compiling() or not all(map(_is_plain, args)):
-            return function(*args)
-        return remembered(*args)
-
-    return call
-
-
-_PLAIN = frozenset((int, str, float, bool))
-
-
-def _is_plain(argument: Any) -> bool:
-    if type(argument) in _PLAIN:
-        return True
-    return isinstance(argument, tuple) and all(type(entry) is int or _is_plain_entry(entry) for entry in argument)
-
-
-def _is_plain_entry(entry: Any) -> bool:
-    return type(entry) is str or (type(entry) is tuple and all(type(e) is int for e in entry))

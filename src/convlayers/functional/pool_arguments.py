@@ -10,6 +10,7 @@ from torch import Tensor
 from convlayers import geometry
 from convlayers.errors import ArgumentError, ArgumentTypeError
 from convlayers.functional.arguments import batched as with_batch
+from convlayers.functional.cached import cached
 from convlayers.geometry import IntOrInts, Ints, Padding, PaddingEntry
 from convlayers.ops.windows import Windows
 
@@ -73,7 +74,7 @@ def windows(
     return _windows(size, *window(len(size), kernel_size, stride, padding, dilation, ceil_mode))
 
 
-@geometry.cached
+@cached
 def _windows(
     size: Ints, kernel: Ints, stride: Ints, padding: tuple[PaddingEntry, ...], dilation: Ints, ceil_mode: bool
 ) -> Windows:

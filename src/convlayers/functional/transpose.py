@@ -11,11 +11,12 @@ from torch.overrides import handle_torch_function, has_torch_function_variadic
 from convlayers import geometry
 from convlayers.activations import IDENTITY, Activation, ActivationLike, resolve
 from convlayers.functional.arguments import batched, check_parameters, spatial
+from convlayers.functional.cached import cached
 from convlayers.geometry import IntOrInts, Padding, PaddingMode
 from convlayers.ops.convolution import convolution
 
 
-@geometry.cached
+@cached
 def _windows(
     rank: int,
     output_shape: tuple[int, int],
