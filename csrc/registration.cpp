@@ -2,6 +2,7 @@
 #include "torch/convolution.h"
 #include "torch/norm.h"
 #include "torch/pool.h"
+#include "torch/weights.h"
 
 namespace {
 
@@ -18,13 +19,15 @@ std::string isas() {
 STABLE_TORCH_LIBRARY(convlayers, m) {
   m.def("isa() -> str");
   m.def("isas() -> str");
+  m.def("keep_weights(int bytes) -> int");
+  m.def("kept_weights() -> int");
   m.def(
       "convolution(Tensor input, Tensor weight, Tensor? bias, SymInt[] output_size, SymInt[] stride, SymInt[] low, "
       "SymInt[] dilation, SymInt groups, bool transposed, int[] border, float[] value, str kernel, int activation, "
-      "float alpha, float beta) -> Tensor");
+      "float alpha, float beta, bool constant=False) -> Tensor");
   m.def(
       "convolution_input_grad(Tensor grad, Tensor weight, SymInt[] input_size, SymInt[] stride, SymInt[] low, "
-      "SymInt[] dilation, SymInt groups, bool transposed, int[] border, str kernel) -> Tensor");
+      "SymInt[] dilation, SymInt groups, bool transposed, int[] border, str kernel, bool constant=False) -> Tensor");
   m.def(
       "convolution_weight_grad(Tensor grad, Tensor input, SymInt[] kernel_size, SymInt[] stride, SymInt[] low, "
       "SymInt[] dilation, SymInt groups, bool transposed, int[] border, float[] value, str kernel) -> Tensor");
@@ -63,6 +66,8 @@ STABLE_TORCH_LIBRARY(convlayers, m) {
 STABLE_TORCH_LIBRARY_IMPL(convlayers, CompositeExplicitAutograd, m) {
   m.impl("isa", TORCH_BOX(&isa));
   m.impl("isas", TORCH_BOX(&isas));
+  m.impl("keep_weights", TORCH_BOX(&convlayers::keep_weights));
+  m.impl("kept_weights", TORCH_BOX(&convlayers::kept_weights));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(convlayers, CPU, m) {

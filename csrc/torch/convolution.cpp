@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "torch/plans.h"
+#include "torch/weights.h"
+
 namespace convlayers {
 namespace {
 
@@ -87,11 +90,32 @@ void check_weight(const Tensor& weight, const Call& c) {
                   "convlayers: weight does not fit the channels of the input and the groups");
 }
 
+bool all_zero(const Floats& value) {
+  return std::all_of(value.begin(), value.end(), [](double v) { return v == 0; });
+}
+
+// Multiplications and additions of a dense gather, in the time of which the work is counted.
+double multiplications(const Gather& g, const FilterSizes& sizes) {
+  double pairs = 0;
+  for (int64_t i = 0; i < g.regions; ++i)
+    pairs += static_cast<double>(g.region[i].pixels) * static_cast<double>(g.region[i].taps);
+  return pairs * static_cast<double>(sizes.groups * sizes.rows * sizes.columns);
+}
+
+// As many as pass while a depthwise kernel does one.
+constexpr double kDepthwise = 6;
+
 // What a source outside reads along each axis, for a pixel of `channels`.
 class Outside {
  public:
-  Outside(const Tensor& like, int64_t channels, const Floats& value) : holder_(workspace(like, 3 * channels)) {
-    auto* p = static_cast<float*>(holder_.data_ptr());
+  Outside(int64_t channels, const Floats& value) {
+    alignas(64) static const float zeros[16 * 1024] = {};
+    if (all_zero(value) && channels <= static_cast<int64_t>(std::size(zeros))) {
+      std::fill(axis_, axis_ + 3, zeros);
+      return;
+    }
+    memory_ = workspace(3 * channels);
+    float* p = memory_.get();
     for (size_t a = 0; a < 3; ++a) {
       const size_t missing = 3 - value.size();
       std::fill(p + a * channels, p + (a + 1) * channels, a < missing ? 0.f : static_cast<float>(value[a - missing]));
@@ -101,24 +125,23 @@ class Outside {
   void copy_to(const float* (&to)[3]) const { std::copy(axis_, axis_ + 3, to); }
 
  private:
-  Tensor holder_;
+  Memory memory_;
   const float* axis_[3];
 };
 
-bool all_zero(const Floats& value) {
-  return std::all_of(value.begin(), value.end(), [](double v) { return v == 0; });
+// Rounded up to whole vectors.
+int64_t whole(int64_t channels) {
+  const int64_t lanes = kernels().lanes;
+  return (channels + lanes - 1) / lanes * lanes;
 }
 
-Tensor pack_depthwise(const Tensor& weight, const Call& c, bool adjoint) {
+// As a filter bank of the forward gather: a group for each input channel, `multiplier` rows, one column.
+void pack_depthwise(const Tensor& weight, const Call& c, bool adjoint, const FilterSizes& sizes, const FilterStrides& s,
+                    float* to) {
   const Kernels& k = kernels();
-  const FilterSizes sizes = c.filter(false);
   const int64_t multiplier = c.out_channels / c.in_channels, taps = sizes.taps();
   const int64_t channels = adjoint ? c.in_channels : c.out_channels, steps = adjoint ? multiplier : 1;
-  const int64_t width = (channels + k.lanes - 1) / k.lanes * k.lanes;
-  // As a filter bank of the forward gather: a group for each input channel, `multiplier` rows, one column.
-  const FilterStrides s = c.strides(weight, false);
-  Tensor packed = workspace(weight, taps * steps * width);
-  auto* to = static_cast<float*>(packed.data_ptr());
+  const int64_t width = whole(channels);
   const auto* from = static_cast<const float*>(weight.const_data_ptr());
   // A vector of channels at a time, all its taps: filters may lie far apart.
   const auto pack_vector = [&](int64_t first) {
@@ -144,38 +167,43 @@ Tensor pack_depthwise(const Tensor& weight, const Call& c, bool adjoint) {
                               [&](int64_t begin, int64_t end) {
                                 for (int64_t v = begin; v < end; ++v) pack_vector(v * k.lanes);
                               });
-  return packed;
 }
 
 // The gather that both the operator and the gradient of its input are.
 void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, const Tensor& weight,
-                   const std::optional<Tensor>& bias, const Floats& value, Activation activation, Result& result) {
+                   const std::optional<Tensor>& bias, const Floats& value, Activation activation, bool constant,
+                   Result& result) {
   const Kernels& k = kernels();
   const Source source(source_tensor);
-  const GatherPlan plan(c.batch, c.axis, c.transposed, adjoint, source.strides(), result.strides(), all_zero(value));
-  const Outside outside(source_tensor, source_tensor.size(1) * std::max<int64_t>(c.axis[2].kernel, 1), value);
+  const auto plan =
+      gather_plan(c.batch, c.axis, c.transposed, adjoint, source.strides(), result.strides(), all_zero(value));
+  const Gather& gather = plan->view();
+  const Outside outside(source_tensor.size(1) * std::max<int64_t>(c.axis[2].kernel, 1), value);
   const Tensor bias_dense = bias ? torch::stable::contiguous(*bias) : weight;
   const float* bias_data = bias ? static_cast<const float*>(bias_dense.const_data_ptr()) : nullptr;
   const FilterSizes sizes = c.filter(adjoint);
 
   if (c.depthwise) {
     const auto map = c.channel_map(adjoint);
-    const Tensor packed = pack_depthwise(weight, c, adjoint);
+    const FilterSizes bank = c.filter(false);
+    const FilterStrides strides = c.strides(weight, false);
     DepthwiseProblem p{};
-    p.gather = &plan.view();
+    p.gather = &gather;
     p.source = source.data();
     p.output = result.data();
     outside.copy_to(p.outside);
     p.channels = adjoint ? c.in_channels : c.out_channels;
     p.steps = adjoint ? c.out_channels / c.in_channels : 1;
     p.from = map.empty() ? nullptr : map.data();
-    p.weight = static_cast<const float*>(packed.const_data_ptr());
     p.bias = bias_data;
     p.activation = activation;
-    return run(k.depthwise, p);
+    PackedWeights packed(weight, constant, {WeightForm::kDepthwise, strides, bank, {adjoint, 0}},
+                         bank.taps() * p.steps * whole(p.channels));
+    p.weight = packed.get([&](float* to) { pack_depthwise(weight, c, adjoint, bank, strides, to); });
+    return run(k.depthwise, p, kDepthwise * multiplications(gather, sizes));
   }
   DirectProblem p{};
-  p.gather = &plan.view();
+  p.gather = &gather;
   p.source = source.data();
   p.output = result.data();
   outside.copy_to(p.outside);
@@ -186,20 +214,29 @@ void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, con
   p.activation = activation;
   const auto* filter = static_cast<const float*>(weight.const_data_ptr());
   // The gradient of a folding border has not Winograd's form: direct.
-  if (WinogradForm form; c.winograd && winograd_form(plan.view(), form)) {
-    const WinogradPlan cut(plan.view(), form, sizes.columns, sizes.rows, k.lanes, k.block);
-    const Tensor filters = workspace(weight, cut.filter_floats()), sources = workspace(weight, cut.source_floats());
-    return run_winograd(k, WinogradProblem{p, &cut, filter, c.strides(weight, adjoint), sizes,
-                                           static_cast<float*>(filters.data_ptr()),
-                                           static_cast<float*>(sources.data_ptr()), 0, 0},
-                        [](const auto& kernel, const auto& problem) { run(kernel, problem); });
+  const FilterStrides strides = c.strides(weight, adjoint);
+  if (WinogradForm form; c.winograd && winograd_form(gather, form)) {
+    WinogradPlan cut(gather, form, sizes.columns, sizes.rows, k.lanes, k.block);
+    const WeightForm transformed{WeightForm::kWinograd, strides, sizes, {form.u * 3 + form.v, adjoint != c.transposed}};
+    PackedWeights filters(weight, constant, transformed, cut.blocks * cut.filter_block);
+    if (filters.lasting()) cut.slice = 0;  // transformed once, however many they are
+    const Memory sources = workspace(cut.source_floats());
+    WinogradProblem w{p, &cut, filter, strides, sizes, nullptr, sources.get(), 0, 0};
+    if (cut.slice == 0)
+      w.filters = filters.get([&](float* to) {
+        w.filters = to;
+        run(k.winograd_filters, w);
+      });
+    return run_winograd(k, w, [](const auto& kernel, const auto& problem) { run(kernel, problem); });
   }
-  const int64_t width = (sizes.rows + k.lanes - 1) / k.lanes * k.lanes;
-  const Tensor packed = workspace(weight, sizes.groups * width * sizes.columns * sizes.taps());
-  const Pack job{filter, c.strides(weight, adjoint), sizes, k.lanes, k.block, static_cast<float*>(packed.data_ptr())};
-  parallel(pack_parts(job), [&](int64_t i) { pack(job, i); });
-  p.weight = job.packed;
-  run(k.direct, p);
+  PackedWeights packed(weight, constant, {WeightForm::kDirect, strides, sizes, {0, 0}},
+                       sizes.groups * whole(sizes.rows) * sizes.columns * sizes.taps());
+  p.weight = packed.get([&](float* to) {
+    const Pack job{filter, strides, sizes, k.lanes, k.block, to};
+    constexpr double kMove = 8;
+    parallel(pack_parts(job), [&](int64_t i) { pack(job, i); }, kMove * static_cast<double>(weight.numel()));
+  });
+  run(k.direct, p, multiplications(gather, sizes));
 }
 
 // In how many parts the pixels are summed: with the blocks of channels enough for a few threads, each long enough to be
@@ -217,11 +254,11 @@ void winograd_weight_grad(WinogradWeightProblem p, const Tensor& weight) {
   const WinogradPlan& cut = *p.plan;
   const int64_t floats = weight.numel();
   p.segments = cut.segments;
-  const Tensor banks = p.segments > 1 ? workspace(weight, p.segments * floats) : weight;
-  p.result = static_cast<float*>(banks.data_ptr());
-  run(k.winograd_weight, p);
-  if (p.segments == 1) return;
   auto* sums = static_cast<float*>(weight.data_ptr());
+  const Memory banks = p.segments > 1 ? workspace(p.segments * floats) : nullptr;
+  p.result = banks ? banks.get() : sums;
+  run(k.winograd_weight, p);
+  if (!banks) return;
   constexpr int64_t kPart = 4096;
   parallel((floats + kPart - 1) / kPart, [&](int64_t part) {
     const int64_t first = part * kPart, last = std::min(first + kPart, floats);
@@ -235,7 +272,7 @@ void winograd_weight_grad(WinogradWeightProblem p, const Tensor& weight) {
 
 Tensor convolution(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias, Ints output_size,
                    Ints stride, Ints low, Ints dilation, int64_t groups, bool transposed, Ints border, Floats value,
-                   std::string kernel, int64_t activation, double alpha, double beta) {
+                   std::string kernel, int64_t activation, double alpha, double beta, bool constant) {
   const auto dim = static_cast<int64_t>(stride.size()) + 2;
   check_tensor(input, "input", dim);
   check_tensor(weight, "weight", dim);
@@ -250,15 +287,17 @@ Tensor convolution(const Tensor& input, const Tensor& weight, const std::optiona
   STD_TORCH_CHECK(value.size() == stride.size(), "convlayers: value must have one entry a spatial axis");
   STD_TORCH_CHECK(activation >= 0 && activation < static_cast<int64_t>(ActivationCode::kCount),
                   "convlayers: unknown activation");
-  Result result(input, is_channels_last(input) || is_channels_last(weight), input.size(0), out, output_size);
+  Result result(is_channels_last(input) || is_channels_last(weight), input.size(0), out, output_size);
   if (!result.empty())
     gather_pixels(call, false, input, weight, bias, value,
-                  {static_cast<ActivationCode>(activation), static_cast<float>(alpha), static_cast<float>(beta)}, result);
+                  {static_cast<ActivationCode>(activation), static_cast<float>(alpha), static_cast<float>(beta)}, constant,
+                  result);
   return result.deliver();
 }
 
 Tensor convolution_input_grad(const Tensor& grad, const Tensor& weight, Ints input_size, Ints stride, Ints low,
-                              Ints dilation, int64_t groups, bool transposed, Ints border, std::string kernel) {
+                              Ints dilation, int64_t groups, bool transposed, Ints border, std::string kernel,
+                              bool constant) {
   const auto dim = static_cast<int64_t>(stride.size()) + 2;
   check_tensor(grad, "grad", dim);
   check_tensor(weight, "weight", dim);
@@ -266,9 +305,9 @@ Tensor convolution_input_grad(const Tensor& grad, const Tensor& weight, Ints inp
   const Call call(grad.size(0), in, grad.size(1), input_size, spatial(grad), spatial(weight), stride, low, dilation,
                   groups, transposed, border, kernel);
   check_weight(weight, call);
-  Result result(grad, is_channels_last(grad) || is_channels_last(weight), grad.size(0), in, input_size);
+  Result result(is_channels_last(grad) || is_channels_last(weight), grad.size(0), in, input_size);
   if (!result.empty())
-    gather_pixels(call, true, grad, weight, std::nullopt, Floats(stride.size(), 0.0), {}, result);
+    gather_pixels(call, true, grad, weight, std::nullopt, Floats(stride.size(), 0.0), {}, constant, result);
   return result.deliver();
 }
 
@@ -290,11 +329,14 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
 
   const Kernels& k = kernels();
   const Source source(input), gradient(grad);
-  const GatherPlan plan(call.batch, call.axis, transposed, false, source.strides(), gradient.strides(), all_zero(value));
-  const Outside outside(input, input.size(1) * std::max<int64_t>(call.axis[2].kernel, 1), value);
+  const auto plan =
+      gather_plan(call.batch, call.axis, transposed, false, source.strides(), gradient.strides(), all_zero(value));
+  const Gather& gather = plan->view();
+  const Outside outside(input.size(1) * std::max<int64_t>(call.axis[2].kernel, 1), value);
   FilterSizes sizes = call.filter(false);
   FilterStrides strides = call.strides(weight, false);
   const auto map = call.channel_map(false);
+  const double work = multiplications(gather, sizes);
   if (call.depthwise) {
     // One group of all output channels, one column: (channels, multiplier, ...) and (channels * multiplier, 1, ...) are
     // the same memory.
@@ -302,26 +344,26 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
     sizes.rows = call.out_channels;
     sizes.groups = sizes.columns = 1;
   }
-  const int64_t width = (sizes.rows + k.lanes - 1) / k.lanes * k.lanes;
+  const int64_t width = whole(sizes.rows);
   const int64_t floats = sizes.groups * sizes.taps() * sizes.columns * width;
   DirectWeightProblem p{};
-  p.gather = &plan.view();
+  p.gather = &gather;
   p.source = source.data();
   p.gradient = gradient.data();
   outside.copy_to(p.outside);
   p.groups = groups;
   p.source_channels = sizes.columns;
   p.output_channels = sizes.rows;
-  if (WinogradForm form; call.winograd && winograd_form(plan.view(), form)) {
-    const WinogradPlan cut(plan.view(), form, sizes.columns, sizes.rows, k.lanes, k.block);
+  if (WinogradForm form; call.winograd && winograd_form(gather, form)) {
+    const WinogradPlan cut(gather, form, sizes.columns, sizes.rows, k.lanes, k.block);
     winograd_weight_grad({p, &cut, strides, sizes}, weight);
     return weight;
   }
   const int64_t segments =
-      segment_count(plan.view(), floats, call.depthwise ? 1 : groups * ((width + k.block - 1) / k.block));
-  const Tensor sums = workspace(input, segments * floats);
+      segment_count(gather, floats, call.depthwise ? 1 : groups * ((width + k.block - 1) / k.block));
+  const Memory sums = workspace(segments * floats);
   p.segments = segments;
-  p.result = static_cast<float*>(sums.data_ptr());
+  p.result = sums.get();
   if (call.depthwise) {
     DepthwiseWeightProblem d{};
     d.gather = p.gather;
@@ -332,12 +374,12 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
     d.from = map.empty() ? nullptr : map.data();
     d.segments = segments;
     d.result = p.result;
-    run(k.depthwise_weight, d);
+    run(k.depthwise_weight, d, kDepthwise * work);
   } else {
-    run(k.direct_weight, p);
+    run(k.direct_weight, p, work);
   }
   const Unpack job{p.result, segments, k.lanes, sizes, strides, static_cast<float*>(weight.data_ptr())};
-  parallel(unpack_parts(job), [&](int64_t i) { unpack(job, i); });
+  parallel(unpack_parts(job), [&](int64_t i) { unpack(job, i); }, 8.0 * static_cast<double>(segments * floats));
   return weight;
 }
 

@@ -14,7 +14,7 @@ Ints spatial(const Tensor& t) {
 }
 
 Tensor new_like(const Tensor& input, bool channels_last) {
-  return new_in_layout(input, channels_last, input.size(0), input.size(1), spatial(input), ScalarType::Float);
+  return new_in_layout(channels_last, input.size(0), input.size(1), spatial(input), ScalarType::Float);
 }
 
 bool is_dense(const Tensor& t, bool channels_last) {
@@ -68,7 +68,7 @@ struct Call {
        const std::optional<Tensor>& bias_, double eps, bool training, int64_t activation, double alpha, double beta)
       : channels_last(is_channels_last(input)), weight(parameter(weight_, "weight", input.size(1))),
         bias(parameter(bias_, "bias", input.size(1))), statistics(stats),
-        coefficients(workspace(input, 5 * input.size(1))) {
+        coefficients(new_vector(input, 5 * input.size(1))) {
     STD_TORCH_CHECK(activation >= 0 && activation < static_cast<int64_t>(ActivationCode::kCount),
                     "convlayers: unknown activation");
     p.batch = input.size(0);
@@ -155,8 +155,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> batch_norm_grad(
   const Tensor g = dense(grad, "grad", input, call.channels_last), x = dense(input, "input", input, call.channels_last);
   const auto y = dense(output, "output", input, call.channels_last);
   Tensor grad_input = new_like(input, call.channels_last);
-  Tensor grad_residual = residual ? new_like(input, call.channels_last) : workspace(input, 0);
-  Tensor grad_weight = workspace(input, channels), grad_bias = workspace(input, channels);
+  Tensor grad_residual = residual ? new_like(input, call.channels_last) : new_vector(input, 0);
+  Tensor grad_weight = new_vector(input, channels), grad_bias = new_vector(input, channels);
   p.grad = floats(g);
   p.input = floats(x);
   p.output = floats(y);

@@ -131,7 +131,7 @@ std::optional<Tensor> max_pool_into(PoolProblem& p, Result& result, const Tensor
   STD_TORCH_CHECK(elements(1, 1, spatial(input)) <= INT32_MAX, "convlayers: a plane must have less than 2**31 elements");
   std::optional<Tensor> indices;
   if (with_indices) {
-    indices = new_in_layout(input, is_channels_last(input), input.size(0), input.size(1), output_size, ScalarType::Long);
+    indices = new_in_layout(is_channels_last(input), input.size(0), input.size(1), output_size, ScalarType::Long);
     Planes planes(*indices);
     p.index = planes.mutable_data<int64_t>();
     p.index_strides = planes.strides();
@@ -146,7 +146,7 @@ using IndexedFunction = bool (*)(const IndexedProblem&, int64_t);
 Tensor indexed(IndexedFunction function, const Tensor& source, const Tensor& indices, const Ints& output_size,
                int64_t plane, bool channels_last) {
   elements(source.size(0), source.size(1), output_size);
-  Tensor result = new_in_layout(source, channels_last, source.size(0), source.size(1), output_size, ScalarType::Float);
+  Tensor result = new_in_layout(channels_last, source.size(0), source.size(1), output_size, ScalarType::Float);
   if (result.numel() == 0 && indices.numel() == 0) return result;
   Planes to(result);
   const Planes from(source), at(indices);
@@ -270,7 +270,7 @@ Tensor avg_pool_input_grad(const Tensor& grad, Ints input_size, Ints kernel, Int
   PoolProblem p{};
   p.divisor = divisor;
   set_windows(p, input_size, spatial(grad), {kernel, stride, low, high, dilation, count_include_pad});
-  Result result(grad, channels_last, grad.size(0), grad.size(1), input_size);
+  Result result(channels_last, grad.size(0), grad.size(1), input_size);
   pool(kernels().avg_pool_adjoint, p, grad, result);
   return result.deliver();
 }
@@ -306,8 +306,8 @@ std::tuple<Tensor, Tensor> fractional_max_pool(const Tensor& input, const Tensor
                     "convlayers: output_size + kernel - 1 must not exceed the input");
   }
   const bool last = is_channels_last(input);
-  Tensor output = new_in_layout(input, last, batch, channels, output_size, ScalarType::Float);
-  Tensor indices = new_in_layout(input, last, batch, channels, output_size, ScalarType::Long);
+  Tensor output = new_in_layout(last, batch, channels, output_size, ScalarType::Float);
+  Tensor indices = new_in_layout(last, batch, channels, output_size, ScalarType::Long);
   if (output.numel() == 0) return {output, indices};
   const Planes from(input);
   Planes to(output), at(indices);

@@ -1,18 +1,12 @@
 #include "torch/tensors.h"
 
-#include <array>
+#include <algorithm>
+#include <cstdlib>
 
 namespace convlayers {
 namespace {
 
-using torch::stable::detail::from;
-using torch::stable::detail::to;
-
-Tensor permute(const Tensor& t, const Ints& dims) {
-  std::array<StableIValue, 2> stack{from(t), from(dims)};
-  TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::permute", "", stack.data(), TORCH_ABI_VERSION));
-  return to<Tensor>(stack[0]);
-}
+constexpr double kMove = 16;  // multiplications and additions in the time that a float takes to be moved
 
 int64_t product(const Ints& sizes) {
   int64_t result = 1;
@@ -40,7 +34,15 @@ void check_tensor(const Tensor& t, const char* name, int64_t dim) {
   STD_TORCH_CHECK(t.dim() == dim, "convlayers: ", name, " must have ", dim, " dimensions; received ", t.dim());
 }
 
-Tensor workspace(const Tensor& like, int64_t floats) {
+Memory workspace(int64_t floats) {
+  constexpr size_t kLine = 64;
+  const size_t bytes = static_cast<size_t>(std::max<int64_t>(floats, 1)) * sizeof(float);
+  auto* memory = static_cast<float*>(std::aligned_alloc(kLine, (bytes + kLine - 1) / kLine * kLine));
+  STD_TORCH_CHECK(memory != nullptr, "convlayers: not enough memory: no ", bytes, " bytes to work in");
+  return Memory(memory, std::free);
+}
+
+Tensor new_vector(const Tensor& like, int64_t floats) {
   const Ints size{floats};
   return torch::stable::new_empty(like, size);
 }
@@ -70,45 +72,48 @@ Source::Source(const Tensor& t) : holder_(t) {
   } else {
     strides_ = dense_strides(channels, spatial);
     const Tensor dense = t.is_contiguous() ? t : torch::stable::contiguous(t);
-    if (pixels == 1) {
-      holder_ = dense;
-    } else {
-      holder_ = workspace(t, batch * channels * pixels);
-      const Transpose job{static_cast<const float*>(dense.const_data_ptr()), static_cast<float*>(holder_.data_ptr()),
-                          batch, channels, pixels};
-      parallel(transpose_parts(job), [&](int64_t i) { transpose(job, i); });
+    holder_ = dense;
+    if (pixels > 1) {
+      const int64_t count = batch * channels * pixels;
+      copy_ = workspace(count);
+      const Transpose job{static_cast<const float*>(dense.const_data_ptr()), copy_.get(), batch, channels, pixels};
+      parallel(transpose_parts(job), [&](int64_t i) { transpose(job, i); }, kMove * static_cast<double>(count));
     }
   }
-  data_ = static_cast<const float*>(holder_.const_data_ptr());
+  data_ = copy_ ? copy_.get() : static_cast<const float*>(holder_.const_data_ptr());
 }
 
-Tensor new_in_layout(const Tensor& like, bool channels_last, int64_t batch, int64_t channels, const Ints& spatial,
+Tensor new_in_layout(bool channels_last, int64_t batch, int64_t channels, const Ints& spatial,
                      ScalarType dtype) {
-  Ints size{batch};
-  if (!channels_last) {
-    size.push_back(channels);
-    size.insert(size.end(), spatial.begin(), spatial.end());
-    return torch::stable::new_empty(like, size, dtype);
-  }
-  size.insert(size.end(), spatial.begin(), spatial.end());
-  size.push_back(channels);
-  Ints order{0, static_cast<int64_t>(size.size()) - 1};
-  for (size_t i = 1; i + 1 < size.size(); ++i) order.push_back(static_cast<int64_t>(i));
-  return permute(torch::stable::new_empty(like, size, dtype), order);
+  const int32_t scalar = dtype == ScalarType::Long ? aoti_torch_dtype_int64() : aoti_torch_dtype_float32();
+  const auto rank = static_cast<int64_t>(spatial.size());
+  int64_t size[5] = {batch, channels}, stride[5], next = 1;
+  std::copy(spatial.begin(), spatial.end(), size + 2);
+  const auto place = [&](int64_t axis) {
+    stride[axis] = next;
+    next *= std::max<int64_t>(size[axis], 1);
+  };
+  if (channels_last) place(1);
+  for (int64_t i = rank + 1; i >= 2; --i) place(i);
+  if (!channels_last) place(1);
+  place(0);
+  AtenTensorHandle handle;
+  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(rank + 2, size, stride, scalar, aoti_torch_device_type_cpu(), 0, &handle));
+  return Tensor(handle);
 }
 
-Result::Result(const Tensor& like, bool channels_last, int64_t batch, int64_t channels, const Ints& spatial)
-    : tensor_(new_in_layout(like, channels_last, batch, channels, spatial, ScalarType::Float)),
+Result::Result(bool channels_last, int64_t batch, int64_t channels, const Ints& spatial)
+    : tensor_(new_in_layout(channels_last, batch, channels, spatial, ScalarType::Float)),
       strides_(dense_strides(channels, spatial)), batch_(batch), channels_(channels), pixels_(product(spatial)) {
   count_ = batch_ * channels_ * pixels_;
-  if (!channels_last && channels_ > 1 && pixels_ > 1 && count_ > 0) staging_ = workspace(like, count_);
-  data_ = static_cast<float*>((staging_ ? *staging_ : tensor_).data_ptr());
+  if (!channels_last && channels_ > 1 && pixels_ > 1 && count_ > 0) staging_ = workspace(count_);
+  data_ = staging_ ? staging_.get() : static_cast<float*>(tensor_.data_ptr());
 }
 
 Tensor Result::deliver() {
   if (staging_) {
     const Transpose job{data_, static_cast<float*>(tensor_.data_ptr()), batch_, pixels_, channels_};
-    parallel(transpose_parts(job), [&](int64_t i) { transpose(job, i); });
+    parallel(transpose_parts(job), [&](int64_t i) { transpose(job, i); }, kMove * static_cast<double>(count_));
     staging_.reset();
   }
   return tensor_;

@@ -7,6 +7,7 @@
 #include <torch/headeronly/core/ScalarType.h>
 #include <torch/headeronly/util/Exception.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,32 +23,44 @@ using torch::stable::Tensor;
 using Ints = std::vector<int64_t>;
 using Floats = std::vector<double>;
 
+// How many of a job's parts are worth a thread, the whole being `work` multiplications and additions, or as long: waking one
+// takes longer than a few hundred thousand.
+constexpr double kAll = 1e300;
+inline int64_t grain(int64_t parts, double work) {
+  constexpr double kThread = 256 * 1024;
+  return std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(parts) * std::min(1.0, kThread / (work + 1))));
+}
+
 // Runs `part(i)` for every i, on torch's own threads.
 template <class F>
-void parallel(int64_t count, const F& part) {
-  torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+void parallel(int64_t count, const F& part, double work = kAll) {
+  torch::stable::parallel_for(0, count, grain(count, work), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) part(i);
   });
 }
 
 // Runs a kernel's tasks, in as few calls as there are threads.
 template <class Problem>
-void run(const Kernel<Problem>& kernel, const Problem& problem) {
-  torch::stable::parallel_for(0, kernel.tasks(problem), 1,
+void run(const Kernel<Problem>& kernel, const Problem& problem, double work = kAll) {
+  const int64_t tasks = kernel.tasks(problem);
+  torch::stable::parallel_for(0, tasks, grain(tasks, work),
                               [&](int64_t begin, int64_t end) { kernel.run(problem, begin, end); });
 }
 
 // A strided float32 CPU tensor of this many dimensions, or an error that names it.
 void check_tensor(const Tensor& t, const char* name, int64_t dim);
 
-// Memory that a call needs for itself.
-Tensor workspace(const Tensor& like, int64_t floats);
+// Memory that a call needs for itself, or keeps.
+using Memory = std::shared_ptr<float>;
+Memory workspace(int64_t floats);
+
+Tensor new_vector(const Tensor& like, int64_t floats);
 
 // Whether a tensor's strides are in channels-last order, by torch's rule: then results are channels last, too.
 bool is_channels_last(const Tensor& t);
 
-// Memory (batch, channels, *spatial), channels last or contiguous.
-Tensor new_in_layout(const Tensor& like, bool channels_last, int64_t batch, int64_t channels, const Ints& spatial,
+// A tensor (batch, channels, *spatial) of float32 or int64, channels last or contiguous.
+Tensor new_in_layout(bool channels_last, int64_t batch, int64_t channels, const Ints& spatial,
                      ScalarType dtype);
 
 // (batch, channels, *spatial), readable with a channel stride of 1; a copy where it was not.
@@ -59,6 +72,7 @@ class Source {
 
  private:
   Tensor holder_;
+  Memory copy_;
   const float* data_;
   Strides strides_;
 };
@@ -68,8 +82,8 @@ class Source {
 class Result {
  public:
   Result(const Tensor& like, int64_t batch, int64_t channels, const Ints& spatial)
-      : Result(like, is_channels_last(like), batch, channels, spatial) {}
-  Result(const Tensor& like, bool channels_last, int64_t batch, int64_t channels, const Ints& spatial);
+      : Result(is_channels_last(like), batch, channels, spatial) {}
+  Result(bool channels_last, int64_t batch, int64_t channels, const Ints& spatial);
   float* data() const { return data_; }
   const Strides& strides() const { return strides_; }
   int64_t count() const { return count_; }
@@ -78,7 +92,7 @@ class Result {
 
  private:
   Tensor tensor_;
-  std::optional<Tensor> staging_;
+  Memory staging_;
   float* data_;
   Strides strides_;
   int64_t batch_, channels_, pixels_, count_;

@@ -1,7 +1,7 @@
 """The convolution layer, complete and fast, for PyTorch."""
 
 from convlayers import functional
-from convlayers.memory import keep_memory
+from convlayers.memory import keep_memory, keep_weights
 from convlayers.nn import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -141,6 +141,7 @@ __all__ = [
     "isa",
     "isas",
     "keep_memory",
+    "keep_weights",
     "precision",
     "tune",
     "which",

@@ -192,8 +192,9 @@ void check(const Kernels& k, const Problem& p) {
     d.output = result.data();
     const WinogradPlan plan(*d.gather, form, sizes.columns, sizes.rows, k.lanes, k.block);
     auto filters = poisoned(plan.filter_floats()), sources = poisoned(plan.source_floats());
-    run_winograd(k, WinogradProblem{d, &plan, weight.data(), strides, sizes, filters.data(), sources.data(), 0, 0},
-                 [](const auto& kernel, const auto& problem) { run(kernel, problem); });
+    const WinogradProblem w{d, &plan, weight.data(), strides, sizes, filters.data(), sources.data(), 0, 0};
+    if (plan.slice == 0) run(k.winograd_filters, w);
+    run_winograd(k, w, [](const auto& kernel, const auto& problem) { run(kernel, problem); });
     check_near(back ? "winograd input gradient" : "winograd", k, p, back ? gx : y, result);
   }
   const int64_t width = (p.out + k.lanes - 1) / k.lanes * k.lanes, segments = pick(1, 3);

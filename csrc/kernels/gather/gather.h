@@ -90,6 +90,7 @@ class GatherPlan {
              Strides output, bool zeros);
   GatherPlan(const GatherPlan&) = delete;
   const Gather& view() const { return view_; }
+  int64_t bytes() const;
 
  private:
   Axis axis_[3];

@@ -45,8 +45,9 @@ struct WinogradPlan {
   // Tiles that a task multiplies. Its sources and its products are to stay in the second-level cache; it transforms the
   // sources itself, and weights that were transformed once for all.
   int64_t range;
-  // Weights too large for that, beside the tiles there are, are transformed by the task, `slice` source channels at a time;
-  // tasks before it have transformed the sources of a chunk of tiles, which all blocks of output channels read.
+  // Where the weights are too large for that, beside the tiles there are, tasks before it transform the sources of a chunk of
+  // tiles, which all blocks of output channels read, and the weights by the task, `slice` source channels at a time. With a
+  // `slice` of 0 all weights are transformed before.
   bool shared;
   int64_t chunk, slice;
   // The gradient of the weights: its tasks are segments of the tiles, blocks of output channels and strips of source channels.
@@ -55,13 +56,13 @@ struct WinogradPlan {
 
   WinogradPlan(const Gather& g, const WinogradForm& form, int64_t source_channels, int64_t output_channels, int64_t lanes,
                int64_t block);
-  int64_t filter_floats() const { return shared ? 0 : blocks * filter_block; }
+  int64_t filter_floats() const { return slice > 0 ? 0 : blocks * filter_block; }
   int64_t source_floats() const { return shared ? form.points() * source_point : 0; }
 };
 
 // The same computation as `direct` for one group, in three kernels: before `winograd` multiplies, `winograd_filters` has
-// written `filters`, or, where they are shared, `winograd_sources` the `sources` of a chunk of tiles. `weight` of the base
-// is not read.
+// written `filters`, unless the plan slices them, and `winograd_sources`, where they are shared, the `sources` of a chunk of
+// tiles. `weight` of the base is not read.
 struct WinogradProblem : DirectProblem {
   const WinogradPlan* plan;
   const float* filter;
@@ -79,10 +80,9 @@ struct WinogradWeightProblem : DirectWeightProblem {
   FilterSizes sizes;
 };
 
-// Runs the three kernels of a problem in turn, by run(kernel, problem).
+// Runs what follows `winograd_filters`, by run(kernel, problem).
 template <class Kernels, class Run>
 void run_winograd(const Kernels& k, WinogradProblem p, const Run& run) {
-  if (!p.plan->shared) run(k.winograd_filters, p);
   const int64_t chunk = p.plan->chunk;
   for (p.first = 0; p.first < p.plan->tiles; p.first += chunk) {
     p.tiles = chunk < p.plan->tiles - p.first ? chunk : p.plan->tiles - p.first;

@@ -243,7 +243,7 @@ void winograd(const WinogradProblem& p, int64_t begin, int64_t end) {
                plan.source_row, depth, from > 0, products.get() + point * product_point + row * whole});
         });
     };
-    if (!plan.shared) {
+    if (plan.slice == 0) {
       multiply(p.filters + block * plan.filter_block, plan.filter_point, 0, plan.depth);
     } else {
       for (int64_t tap = 0; tap < plain_taps(p); ++tap)

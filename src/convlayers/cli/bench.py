@@ -87,6 +87,7 @@ def _time(arguments: argparse.Namespace, rows: list[tuple[str, Any]], rivals: tu
     import convlayers
     from convlayers.bench import limits, peers, report, runner
 
+    convlayers.keep_weights(0)  # what training pays at every call counts in all figures
     if arguments.keep_memory and not convlayers.keep_memory():
         raise UsageError("--keep-memory: only glibc can be told to keep memory; this is another C library")
     measured = (*peers.OURS, *(peer for rival in rivals for peer in peers.PEERS[rival]))

@@ -88,10 +88,11 @@ def run(
         output = _torch(input, weight, bias, output_size, stride, low, dilation, groups, transposed, border, value)
         return activation(output)
     needs_grad = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (input, weight, bias))
+    constant = not (torch.is_grad_enabled() and weight.requires_grad)
     fused = activation if activation.from_output or not needs_grad else IDENTITY
     output = _convolution(
         input, weight, bias, output_size, stride, low, dilation, groups, transposed, border, value, kernel,
-        fused.code, fused.alpha, fused.beta,
+        fused.code, fused.alpha, fused.beta, constant,
     )  # fmt: skip
     return output if fused is activation else activation(output)
 
@@ -279,13 +280,14 @@ def _(
     activation,
     alpha,
     beta,
+    constant=False,
 ):
     channels = weight.shape[1] * groups if transposed else weight.shape[0]
     return _like(input, weight, channels, output_size)
 
 
 @torch.library.register_fake("convlayers::convolution_input_grad")
-def _(grad, weight, input_size, stride, low, dilation, groups, transposed, border, kernel):
+def _(grad, weight, input_size, stride, low, dilation, groups, transposed, border, kernel, constant=False):
     channels = weight.shape[0] if transposed else weight.shape[1] * groups
     return _like(grad, weight, channels, input_size)
 
@@ -300,30 +302,31 @@ def _(grad, input, kernel_size, stride, low, dilation, groups, transposed, borde
 
 
 def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    input, weight, bias, _, *ctx.geometry, value, kernel, code, alpha, beta = inputs
+    input, weight, bias, _, *ctx.geometry, value, kernel, code, alpha, beta, _ = inputs
     ctx.value, ctx.kernel = value, kernel
-    ctx.activation = Activation(_ACTIVATIONS[code], code, alpha, beta)
+    ctx.activation = code, alpha, beta
     ctx.has_bias = bias is not None
-    ctx.save_for_backward(input, weight, output if ctx.activation.name != "identity" else None)
+    ctx.save_for_backward(input, weight, None if code == IDENTITY.code else output)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple:
     input, weight, output = ctx.saved_tensors
     if output is not None:
-        grad = ctx.activation.gradient(grad, output)
+        code, alpha, beta = ctx.activation
+        grad = Activation(_ACTIVATIONS[code], code, alpha, beta).gradient(grad, output)
     need = ctx.needs_input_grad
     grad_input = grad_weight = grad_bias = None
     if need[0]:
-        grad_input = _input_grad(grad, weight, input.shape[2:], *ctx.geometry, ctx.kernel)
+        grad_input = _input_grad(grad, weight, input.shape[2:], *ctx.geometry, ctx.kernel, not need[1])
     if need[1]:
         grad_weight = _weight_grad(grad, input, weight.shape[2:], *ctx.geometry, ctx.value, ctx.kernel)
     if ctx.has_bias and need[2]:
         grad_bias = grad.sum([0, *range(2, grad.dim())])
-    return grad_input, grad_weight, grad_bias, *[None] * 12
+    return grad_input, grad_weight, grad_bias, *[None] * 13
 
 
 def _setup_input_grad(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    grad, weight, _, *ctx.geometry, ctx.kernel = inputs
+    grad, weight, _, *ctx.geometry, ctx.kernel, _ = inputs
     ctx.save_for_backward(grad, weight)
 
 
@@ -332,10 +335,11 @@ def _backward_input_grad(ctx: Any, second: Tensor) -> tuple:
     zeros = [0.0] * len(ctx.geometry[0])
     grad_grad = grad_weight = None
     if ctx.needs_input_grad[0]:
-        grad_grad = _convolution(second, weight, None, grad.shape[2:], *ctx.geometry, zeros, ctx.kernel, 0, 0.0, 0.0)
+        rest = zeros, ctx.kernel, 0, 0.0, 0.0, False
+        grad_grad = _convolution(second, weight, None, grad.shape[2:], *ctx.geometry, *rest)
     if ctx.needs_input_grad[1]:
         grad_weight = _weight_grad(grad, second, weight.shape[2:], *ctx.geometry, zeros, ctx.kernel)
-    return grad_grad, grad_weight, *[None] * 8
+    return grad_grad, grad_weight, *[None] * 9
 
 
 def _setup_weight_grad(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -347,9 +351,10 @@ def _backward_weight_grad(ctx: Any, second: Tensor) -> tuple:
     grad, input = ctx.saved_tensors
     grad_grad = grad_input = None
     if ctx.needs_input_grad[0]:
-        grad_grad = _convolution(input, second, None, grad.shape[2:], *ctx.geometry, ctx.value, ctx.kernel, 0, 0.0, 0.0)
+        rest = ctx.value, ctx.kernel, 0, 0.0, 0.0, False
+        grad_grad = _convolution(input, second, None, grad.shape[2:], *ctx.geometry, *rest)
     if ctx.needs_input_grad[1]:
-        grad_input = _input_grad(grad, second, input.shape[2:], *ctx.geometry, ctx.kernel)
+        grad_input = _input_grad(grad, second, input.shape[2:], *ctx.geometry, ctx.kernel, False)
     return grad_grad, grad_input, *[None] * 9
 
 
