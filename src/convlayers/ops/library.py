@@ -79,8 +79,10 @@ def differentiable(
     def call(*inputs: Any) -> Any:
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return operator(*inputs)
-        if torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in inputs):
-            return Eager.apply(*inputs)
+        if torch.is_grad_enabled():
+            for t in inputs:
+                if isinstance(t, Tensor) and t.requires_grad:
+                    return Eager.apply(*inputs)
         with torch._C._AutoDispatchBelowAutograd():
             return operator(*inputs)
 
