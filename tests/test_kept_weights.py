@@ -1,4 +1,4 @@
-"""That kept weights are never stale, however a weight was changed; that their memory is bounded; that results are the same."""
+"""That kept weights are never stale, however a weight was changed; that memory is bounded and results are the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = {
     "depthwise": (lambda: convlayers.Conv2d(24, 48, 3, padding=1, groups=24), (2, 24, 9, 8)),
     "winograd": (lambda: convlayers.Conv2d(32, 48, 3, padding=1), (2, 32, 12, 12)),
     "winograd 5x5": (lambda: convlayers.Conv2d(32, 32, 5, padding=2), (2, 32, 12, 12)),
-    "winograd, sliced": (lambda: convlayers.Conv2d(512, 512, 3, padding=1), (1, 512, 7, 7)),
+    "winograd, sliced": (lambda: convlayers.Conv2d(512, 512, 3, padding=1), (1, 512, 14, 14)),
     "transposed": (lambda: convlayers.ConvTranspose2d(24, 40, 3, stride=2), (2, 24, 5, 6)),
     "transposed winograd": (lambda: convlayers.ConvTranspose2d(32, 48, 3, padding=1), (2, 32, 12, 12)),
     "1-D": (lambda: convlayers.Conv1d(32, 32, 3, padding=1), (2, 32, 121)),

@@ -218,8 +218,11 @@ void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, con
   if (WinogradForm form; c.winograd && winograd_form(gather, form)) {
     WinogradPlan cut(gather, form, sizes.columns, sizes.rows, k.lanes, k.block);
     const WeightForm transformed{WeightForm::kWinograd, strides, sizes, {form.u * 3 + form.v, adjoint != c.transposed}};
-    PackedWeights filters(weight, constant, transformed, cut.blocks * cut.filter_block);
-    if (filters.lasting()) cut.slice = 0;  // transformed once, however many they are
+    // For a few tiles, weights so many that they come from memory are transformed in less time than their transforms are read.
+    constexpr int64_t kTiles = 12;
+    const bool worth = cut.slice == 0 || cut.tiles >= kTiles;
+    PackedWeights filters(weight, constant && worth, transformed, cut.blocks * cut.filter_block);
+    if (filters.lasting()) cut.slice = 0;
     const Memory sources = workspace(cut.source_floats());
     WinogradProblem w{p, &cut, filter, strides, sizes, nullptr, sources.get(), 0, 0};
     if (cut.slice == 0)

@@ -17,15 +17,20 @@ struct Fingerprint {
 // Eight chains of words, since one would wait for its multiplication; each word changes its chain for good.
 Fingerprint fingerprint_of_part(const float* data, int64_t floats) {
   constexpr int64_t kChains = 8, kFloats = 2 * kChains;
-  uint64_t chain[kChains] = {1, 2, 3, 4, 5, 6, 7, 8}, words[kChains];
-  const auto take = [&](const float* from, int64_t count) {
-    std::memcpy(words, from, static_cast<size_t>(count) * sizeof(float));
-    for (int64_t c = 0; c < kChains; ++c) chain[c] = mixed(chain[c], words[c]);
+  uint64_t chain[kChains] = {1, 2, 3, 4, 5, 6, 7, 8};
+  const auto take = [&](const float* from) {
+#pragma GCC unroll 8
+    for (int64_t c = 0; c < kChains; ++c) {
+      uint64_t word;
+      std::memcpy(&word, from + 2 * c, sizeof word);
+      chain[c] = mixed(chain[c], word);
+    }
   };
   int64_t i = 0;
-  for (; i + kFloats <= floats; i += kFloats) take(data + i, kFloats);
-  std::fill(words, words + kChains, 0);
-  take(data + i, floats - i);
+  for (; i + kFloats <= floats; i += kFloats) take(data + i);
+  float rest[kFloats] = {};
+  std::copy(data + i, data + floats, rest);
+  take(rest);
   Fingerprint f{{static_cast<uint64_t>(floats), kOdd}};
   for (int round = 0; round < 2; ++round)
     for (int64_t c = 0; c < kChains; ++c) {

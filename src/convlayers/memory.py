@@ -53,13 +53,14 @@ class keep_weights:
     """How much memory kept weights may take: from here on, or within a ``with`` block, in the entire process.
 
     A convolution packs or transforms its weights before it multiplies. Where no gradient is wanted for a weight (under
-    ``torch.no_grad()``, or with ``requires_grad`` False) the result is kept for the next call, 256 MB in all unless this
-    says otherwise. It is found again by the contents of the weight, which are read in full at every call: an update in
-    place is never missed, whether torch made it or not, equal weights share their memory, and no weight is kept alive.
+    ``torch.no_grad()``, or with ``requires_grad`` False) the result is kept for the next call, 256 MB in all unless
+    this says otherwise. It is found again by the contents of the weight, which are read in full at every call: an
+    update in place is never missed, whether torch made it or not, equal weights share their memory, and no weight is
+    kept alive.
     Weights whose elements do not lie side by side in memory (a slice, say) are packed at every call.
 
-    Where memory is full, what was not asked for in the last 1,024 convolutions makes room; without such, a new weight is
-    not kept. A transformed 3x3 weight takes four times its own memory, a packed one as much as itself.
+    Where memory is full, what was not asked for in the last 1,024 convolutions makes room; without such, a new weight
+    is not kept. A transformed 3x3 weight takes four times its own memory, a packed one as much as itself.
 
     Args:
         megabytes: of 2**20 bytes. 0 frees all that is kept, and keeps nothing.
