@@ -80,7 +80,7 @@ def test_all_is_what_can_be_imported(module):
 def test_every_layer_is_at_the_top():
     for name in nn.__all__:
         assert getattr(convlayers, name) is getattr(nn, name)
-    others = {"functional", "isa", "isas", "keep_memory", "precision", "tune", "which"}
+    others = {"functional", "isa", "isas", "keep_memory", "keep_weights", "precision", "tune", "which"}
     assert set(convlayers.__all__) - set(nn.__all__) == others
 
 

@@ -228,7 +228,7 @@ std::tuple<Tensor, Tensor> max_pool_with_taps(const Tensor& input, Ints output_s
   PoolProblem p{};
   set_windows(p, spatial(input), output_size, {kernel, stride, low, low, dilation, false});
   Result result(input, input.size(0), input.size(1), output_size);
-  const Tensor taps = new_in_layout(input, true, input.size(0), input.size(1), output_size, ScalarType::Byte);
+  const Tensor taps = new_in_layout(true, input.size(0), input.size(1), output_size, ScalarType::Byte);
   set_taps(p, taps);
   pool(kernels().max_pool, p, input, result);
   return {result.deliver(), taps};
@@ -246,7 +246,7 @@ Tensor max_pool_input_grad(const Tensor& grad, const Tensor& taps, Ints input_si
   PoolProblem p{};
   set_windows(p, input_size, spatial(grad), {kernel, stride, low, low, dilation, false});
   set_taps(p, taps);
-  Result result(grad, channels_last, grad.size(0), grad.size(1), input_size);
+  Result result(channels_last, grad.size(0), grad.size(1), input_size);
   pool(kernels().max_pool_adjoint, p, grad, result);
   return result.deliver();
 }
