@@ -276,6 +276,13 @@ void winograd_weight_grad(WinogradWeightProblem p, const Tensor& weight) {
 Tensor convolution(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias, Ints output_size,
                    Ints stride, Ints low, Ints dilation, int64_t groups, bool transposed, Ints border, Floats value,
                    std::string kernel, int64_t activation, double alpha, double beta, bool constant) {
+  if (is_half(input)) {
+    const auto wide_bias = bias ? std::optional(widen(*bias)) : std::nullopt;
+    return torch::stable::to(
+        convolution(widen(input), widen(weight), wide_bias, output_size, stride, low, dilation, groups, transposed,
+                    border, value, kernel, activation, alpha, beta, constant),
+        input.scalar_type());
+  }
   const auto dim = static_cast<int64_t>(stride.size()) + 2;
   check_tensor(input, "input", dim);
   check_tensor(weight, "weight", dim);
@@ -301,6 +308,10 @@ Tensor convolution(const Tensor& input, const Tensor& weight, const std::optiona
 Tensor convolution_input_grad(const Tensor& grad, const Tensor& weight, Ints input_size, Ints stride, Ints low,
                               Ints dilation, int64_t groups, bool transposed, Ints border, std::string kernel,
                               bool constant) {
+  if (is_half(grad))
+    return torch::stable::to(convolution_input_grad(widen(grad), widen(weight), input_size, stride, low, dilation,
+                                                    groups, transposed, border, kernel, constant),
+                             grad.scalar_type());
   const auto dim = static_cast<int64_t>(stride.size()) + 2;
   check_tensor(grad, "grad", dim);
   check_tensor(weight, "weight", dim);
@@ -317,6 +328,10 @@ Tensor convolution_input_grad(const Tensor& grad, const Tensor& weight, Ints inp
 Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints kernel_size, Ints stride, Ints low,
                                Ints dilation, int64_t groups, bool transposed, Ints border, Floats value,
                                std::string kernel) {
+  if (is_half(grad))
+    return torch::stable::to(convolution_weight_grad(widen(grad), widen(input), kernel_size, stride, low, dilation,
+                                                     groups, transposed, border, value, kernel),
+                             grad.scalar_type());
   const auto dim = static_cast<int64_t>(stride.size()) + 2;
   check_tensor(grad, "grad", dim);
   check_tensor(input, "input", dim);

@@ -34,6 +34,12 @@ void check_tensor(const Tensor& t, const char* name, int64_t dim) {
   STD_TORCH_CHECK(t.dim() == dim, "convlayers: ", name, " must have ", dim, " dimensions; received ", t.dim());
 }
 
+bool is_half(const Tensor& t) {
+  return t.scalar_type() == ScalarType::BFloat16 || t.scalar_type() == ScalarType::Half;
+}
+
+Tensor widen(const Tensor& t) { return is_half(t) ? torch::stable::to(t, ScalarType::Float) : t; }
+
 Memory workspace(int64_t floats) {
   constexpr size_t kLine = 64;
   const size_t bytes = static_cast<size_t>(std::max<int64_t>(floats, 1)) * sizeof(float);

@@ -50,6 +50,10 @@ void run(const Kernel<Problem>& kernel, const Problem& problem, double work = kA
 // A strided float32 CPU tensor of this many dimensions, or an error that names it.
 void check_tensor(const Tensor& t, const char* name, int64_t dim);
 
+// bfloat16 and float16 are for storage: what is computed of them is computed in float32 and rounded once.
+bool is_half(const Tensor& t);
+Tensor widen(const Tensor& t);  // float32 where it is one of the two, itself elsewhere
+
 // Memory that a call needs for itself, or keeps.
 using Memory = std::shared_ptr<float>;
 Memory workspace(int64_t floats);

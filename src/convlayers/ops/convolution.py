@@ -60,8 +60,14 @@ def convolution(
         activation: applied to the result.
     """
     ranking = _ranking(transposed, input, weight, output_size, stride, dilation, groups)
+    kernels, costs = ranking.kernels, ranking.costs
+    if input.dtype in select.NATIVE:
+        pays = _widening_pays(input, weight, stride, dilation, groups, transposed)
+        ours = tuple(k for k in kernels if k != "torch")
+        kernels, costs = ours if pays else ("torch", *ours), None  # the costs are those of float32
     operation = "transposed_convolution" if transposed else "convolution"
-    kernel = select.choose(operation, ranking.kernels, input, weight, bias, costs=ranking.costs)
+    dtypes = (torch.float32, *select.NATIVE)
+    kernel = select.choose(operation, kernels, input, weight, bias, costs=costs, dtypes=dtypes)
     arguments = (output_size, stride, low, dilation, groups, transposed, border, value, activation)
     if observers:
         observers[-1](ranking.call, (input, weight, bias), arguments)
@@ -192,6 +198,24 @@ def candidates(call: Call, exact: bool) -> tuple[str, ...]:
     if exact or cost.winograd_tile(call.kernel, call.stride, call.dilation) is None:
         return ("direct",)
     return ("winograd", "direct") if _has_many_channels(call) else ("direct", "winograd")
+
+
+def _widening_pays(input: Tensor, weight: Tensor, stride: Ints, dilation: Ints, groups: int, transposed: bool) -> bool:
+    """Whether bfloat16 or float16 is better widened to float32, computed by a kernel of ours, and rounded.
+
+    Always, where oneDNN does not compute in the dtype. Where it does, it is slow at nothing but depthwise convolutions:
+    at a transposed one, and so at the gradient to the input, unless of stride and dilation 1 in at most two axes; and
+    at the gradient to the weight, unless of 1x1 or an undilated 3x3.
+    """
+    if not select.NATIVE[input.dtype]:
+        return True
+    if groups == 1 or groups != (weight.shape[0] if transposed else input.shape[1]):
+        return False
+    training, dilated = torch.is_grad_enabled(), any(d > 1 for d in dilation)
+    scatters = transposed or (training and input.requires_grad)
+    if scatters and (len(stride) == 3 or dilated or any(s > 1 for s in stride)):
+        return True
+    return training and weight.requires_grad and (dilated or tuple(weight.shape[2:]) not in ((1, 1), (3, 3)))
 
 
 # --- torch's own operators, with the same meaning ---------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """Which implementation runs: the one place where that is decided, for every operator.
 
-The choice is a pure function of what the call is (operation, dtypes, devices, transforms in force, geometry), of
-``CONVLAYERS_KERNEL`` and of what ``convlayers.tune`` measured. torch's own operators take whatever has no kernel of
-ours, and what tune() found them faster at; nothing by a prediction, since their results may change with the number of
-threads.
+The choice is a pure function of what the call is (operation, dtypes, devices, transforms in force, geometry, gradients
+wanted), of the processor, of ``CONVLAYERS_KERNEL`` and of what ``convlayers.tune`` measured. torch's own operators take
+whatever has no kernel of ours, half precision where the processor has instructions for it, and what tune() found them
+faster at; nothing by a prediction, since their results may change with the number of threads.
 """
 
 from __future__ import annotations
@@ -74,13 +74,20 @@ class Costs(NamedTuple):
         return f"{own}; {others}" if others else own
 
 
-def obstacle(*tensors: Tensor | None) -> str | None:
-    """Why none of our kernels can take these tensors, or None where they can."""
+#: Whether oneDNN, which computes torch's convolutions, computes them in these dtypes on this processor.
+NATIVE = {
+    torch.bfloat16: torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported(),
+    torch.float16: torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_fp16_supported(),
+}
+
+
+def obstacle(*tensors: Tensor | None, dtypes: tuple[torch.dtype, ...] = (torch.float32,)) -> str | None:
+    """Why none of our kernels, which take ``dtypes``, can take these tensors, or None where they can."""
     present = [t for t in tensors if t is not None]
     for t in present:
         if t.device.type != "cpu":
             return f"no kernel for device {t.device.type}"
-        if t.dtype != torch.float32:
+        if t.dtype not in dtypes:
             return f"no kernel for {t.dtype}"
         if t.layout != torch.strided:
             return f"no kernel for layout {t.layout}"
@@ -153,16 +160,23 @@ def is_exact() -> bool:
 _trace: list[list[Choice]] = []
 
 
-def choose(operation: str, kernels: tuple[str, ...], *tensors: Tensor | None, costs: Costs | None = None) -> str:
+def choose(
+    operation: str,
+    kernels: tuple[str, ...],
+    *tensors: Tensor | None,
+    costs: Costs | None = None,
+    dtypes: tuple[torch.dtype, ...] = (torch.float32,),
+) -> str:
     """The kernel for this call: the first of ``kernels``, torch's own where there is an obstacle.
 
     Args:
         operation: the operator's name, for the report.
-        kernels: our kernels that can compute it, best first; torch's own is always the last.
+        kernels: our kernels that can compute it, best first; torch's own is the last unless it is named.
         tensors: the operands.
         costs: why they are in that order, for the report.
+        dtypes: what these kernels take.
     """
-    why_not = obstacle(*tensors)
+    why_not = obstacle(*tensors, dtypes=dtypes)
     forced = os.environ.get("CONVLAYERS_KERNEL", "")
     if why_not is not None:
         kernel, reason = "torch", why_not
@@ -198,7 +212,7 @@ def which(function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Choi
 
     Returns:
         A :class:`Choice` for each of our operators that the call reaches, in order. The gradients of an operator take
-        the same kernels as the operator.
+        the same kernels as the operator. Under ``torch.no_grad()`` it tells of a call that wants none.
 
     Example:
         >>> import convlayers
@@ -208,7 +222,7 @@ def which(function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Choi
         >>> which(layer.double(), torch.zeros(1, 3, 8, 8).double())[0].reason
         'no kernel for torch.float64'
     """
-    with _recording() as choices, torch.no_grad():
+    with _recording() as choices:
         dry_run(function, *args, **kwargs)
     return tuple(choices)
 
