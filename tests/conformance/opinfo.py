@@ -50,10 +50,10 @@ def function(op: Any, module: Any) -> Callable[..., Any]:
 
 def terms(op: Any, dtype: torch.dtype, sample: Any) -> int | str | None:
     """How many products a result sums, for :func:`compare`."""
-    if dtype != torch.float32 or not ("conv" in op.name or "avg" in op.name):
-        return None
     if "conv" in op.name:
-        return COUNTED
+        return COUNTED if dtype in (torch.float32, torch.bfloat16, torch.float16) else None
+    if dtype != torch.float32 or "avg" not in op.name:
+        return None
     # Elements in a window of an average, which is also at least how many windows share an element.
     rank = int(op.name[-2])
     window = sample.args[0] if sample.args else sample.kwargs.get("kernel_size", sample.kwargs.get("output_size"))
