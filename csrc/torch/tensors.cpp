@@ -91,7 +91,9 @@ Source::Source(const Tensor& t) : holder_(t) {
 
 Tensor new_in_layout(bool channels_last, int64_t batch, int64_t channels, const Ints& spatial,
                      ScalarType dtype) {
-  const int32_t scalar = dtype == ScalarType::Long ? aoti_torch_dtype_int64() : aoti_torch_dtype_float32();
+  const int32_t scalar = dtype == ScalarType::Long   ? aoti_torch_dtype_int64()
+                         : dtype == ScalarType::Byte ? aoti_torch_dtype_uint8()
+                                                     : aoti_torch_dtype_float32();
   const auto rank = static_cast<int64_t>(spatial.size());
   int64_t size[5] = {batch, channels}, stride[5], next = 1;
   std::copy(spatial.begin(), spatial.end(), size + 2);
