@@ -5,6 +5,7 @@
 
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/direct/direct.h"
+#include "kernels/layout/layout.h"
 #include "kernels/norm/norm.h"
 #include "kernels/pool/pool.h"
 #include "kernels/winograd/winograd.h"
@@ -22,6 +23,8 @@ struct Kernels {
   const char* isa;
   int64_t lanes;  // floats in a vector: packed weights are rounded up to it
   int64_t block;  // output channels that the direct kernel packs together
+  Kernel<Pack> pack;
+  Kernel<Unpack> unpack;
   Kernel<DirectProblem> direct;
   Kernel<DirectWeightProblem> direct_weight;
   Kernel<DepthwiseProblem> depthwise;

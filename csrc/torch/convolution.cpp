@@ -102,8 +102,8 @@ double multiplications(const Gather& g, const FilterSizes& sizes) {
   return pairs * static_cast<double>(sizes.groups * sizes.rows * sizes.columns);
 }
 
-// As many as pass while a depthwise kernel does one.
-constexpr double kDepthwise = 6;
+// As many as pass while a depthwise kernel does one, and while a float is moved from one order to another.
+constexpr double kDepthwise = 6, kMove = 4;
 
 // What a source outside reads along each axis, for a pixel of `channels`.
 class Outside {
@@ -235,9 +235,7 @@ void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, con
   PackedWeights packed(weight, constant, {WeightForm::kDirect, strides, sizes, {0, 0}},
                        sizes.groups * whole(sizes.rows) * sizes.columns * sizes.taps());
   p.weight = packed.get([&](float* to) {
-    const Pack job{filter, strides, sizes, k.lanes, k.block, to};
-    constexpr double kMove = 8;
-    parallel(pack_parts(job), [&](int64_t i) { pack(job, i); }, kMove * static_cast<double>(weight.numel()));
+    run(k.pack, Pack{filter, strides, sizes, to}, kMove * static_cast<double>(weight.numel()));
   });
   run(k.direct, p, multiplications(gather, sizes));
 }
@@ -396,8 +394,8 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
   } else {
     run(k.direct_weight, p, work);
   }
-  const Unpack job{p.result, segments, k.lanes, sizes, strides, static_cast<float*>(weight.data_ptr())};
-  parallel(unpack_parts(job), [&](int64_t i) { unpack(job, i); }, 8.0 * static_cast<double>(segments * floats));
+  run(k.unpack, Unpack{p.result, segments, sizes, strides, static_cast<float*>(weight.data_ptr())},
+      kMove * static_cast<double>(segments * floats));
   return weight;
 }
 

@@ -169,8 +169,7 @@ void check(const Kernels& k, const Problem& p) {
                                 {kernel[1] * kernel[2], kernel[2], 1}};
     const int64_t width = (sizes.rows + k.lanes - 1) / k.lanes * k.lanes;
     auto packed = poisoned(p.groups * width * sizes.columns * taps);
-    const Pack job{weight.data(), strides, sizes, k.lanes, k.block, packed.data()};
-    for (int64_t i = 0; i < pack_parts(job); ++i) pack(job, i);
+    run(k.pack, Pack{weight.data(), strides, sizes, packed.data()});
     auto result = poisoned(back ? p.pixels(false) * in : p.pixels(true) * out);
     DirectProblem d{};
     d.gather = back ? &adjoint.view() : &forward.view();
@@ -202,9 +201,9 @@ void check(const Kernels& k, const Problem& p) {
   DirectWeightProblem d{&forward.view(), x.data(), gy.data(), {border.data(), border.data(), border.data()},
                         p.groups, p.in, p.out, segments, sums.data()};
   run(k.direct_weight, d);
-  const Unpack job{sums.data(), segments, k.lanes, {p.groups, p.out, p.in, {kernel[0], kernel[1], kernel[2]}},
+  const Unpack job{sums.data(), segments, {p.groups, p.out, p.in, {kernel[0], kernel[1], kernel[2]}},
                    {p.out * p.in * taps, p.in * taps, taps, {kernel[1] * kernel[2], kernel[2], 1}}, gradient.data()};
-  for (int64_t i = 0; i < unpack_parts(job); ++i) unpack(job, i);
+  run(k.unpack, job);
   check_sums("direct weight gradient", k, p, gw, gradient);
   if (WinogradForm form; p.groups == 1 && winograd_form(forward.view(), form)) {
     const WinogradPlan plan(forward.view(), form, p.in, p.out, k.lanes, k.block);
@@ -251,9 +250,9 @@ void check(const Kernels& k, const Problem& p) {
   DepthwiseWeightProblem w{&forward.view(), x.data(), gy.data(), {border.data(), border.data(), border.data()}, out,
                            p.out == 1 ? nullptr : map.data(), segments, taps_sums.data()};
   run(k.depthwise_weight, w);
-  const Unpack bank{taps_sums.data(), segments, k.lanes, {1, out, 1, {kernel[0], kernel[1], kernel[2]}},
+  const Unpack bank{taps_sums.data(), segments, {1, out, 1, {kernel[0], kernel[1], kernel[2]}},
                     {0, taps, 0, {kernel[1] * kernel[2], kernel[2], 1}}, filters.data()};
-  for (int64_t i = 0; i < unpack_parts(bank); ++i) unpack(bank, i);
+  run(k.unpack, bank);
   check_sums("depthwise weight gradient", k, p, gw, filters);
 }
 

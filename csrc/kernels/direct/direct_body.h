@@ -7,7 +7,8 @@
 
 namespace {
 
-// Tasks: chunks of pixels, and where these are few, parts of the output channels within each.
+// Tasks: chunks of pixels, and where these are few, parts of the output channels by all chunks: then weights are what there is
+// much of, and a thread reads those of its own parts.
 inline int64_t direct_parts(const DirectProblem& p) {
   const int64_t n = std::max<int64_t>(chunks(*p.gather, kRows), 1);
   return std::min(p.groups * blocks(p.output_channels), (kTasks + n - 1) / n);
@@ -68,15 +69,15 @@ void direct(const DirectProblem& p, int64_t begin, int64_t end) {
   if (takes_columns(p)) return column_convolution(p, begin, end);
   if (has_few_outputs(p)) return few(p, begin, end);
   const Gather& g = *p.gather;
-  const int64_t parts = direct_parts(p), items = p.groups * blocks(p.output_channels);
+  const int64_t parts = direct_parts(p), items = p.groups * blocks(p.output_channels), chunk_count = chunks(g, kRows);
   const Scratch<const float*> table(table_size(g, kRows));
   if (takes_lines(p))
     return line_convolution(p, begin, end, chunk_pixels(*g.region, kRows), [&](const Pixels& pixels, int64_t count) {
       run_pixels(p, *g.region, pixels, count, 0, items, table.get());
     });
   for (int64_t task = begin; task < end; ++task) {
-    const Chunk chunk = find_chunk(g, task / parts, kRows);
-    const int64_t part = task % parts;
+    const Chunk chunk = find_chunk(g, task % chunk_count, kRows);
+    const int64_t part = task / chunk_count;
     const Pixels pixels(g, chunk);
     run_pixels(p, *chunk.region, pixels, chunk.count, items * part / parts, items * (part + 1) / parts, table.get());
   }
@@ -90,6 +91,7 @@ struct OuterTile {
   int64_t source_channel, gradient_channel, pixels;
   float* result;
   int64_t stride;  // of a source channel in the result
+  bool adds;       // to the result, or is it
 };
 
 template <int Rows, int Vectors>
@@ -110,7 +112,7 @@ void run_outer_tile(const OuterTile& t) {
   for (int r = 0; r < Rows; ++r)
     for (int v = 0; v < Vectors; ++v) {
       float* to = t.result + r * t.stride + v * kLanes;  // rows of the result are whole vectors
-      store(to, load(to) + sum[r][v]);
+      store(to, t.adds ? load(to) + sum[r][v] : sum[r][v]);
     }
 }
 
@@ -184,9 +186,10 @@ struct WeightScratch {
   Scratch<const float*> table;
   Scratch<float> source, gradient;
   const float *source_copy[kChunk], *gradient_copy[kChunk];
+  Scratch<bool> begun;  // a tap: whether its sums hold something
   WeightScratch(const DirectWeightProblem& p, int64_t items)
       : table(table_size(*p.gather, 1)), source(copied_stride(p.source_channels) * kChunk),
-        gradient(items * kBlock * kChunk) {
+        gradient(items * kBlock * kChunk), begun(p.gather->filter_taps) {
     for (int64_t i = 0; i < kChunk; ++i) {
       source_copy[i] = source.get() + i * copied_stride(p.source_channels);
       gradient_copy[i] = gradient.get() + i * kBlock;
@@ -194,9 +197,10 @@ struct WeightScratch {
   }
 };
 
-// What a chunk of pixels adds to the sums, for items first ... last.
-void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels& pixels, int64_t count,
-                int64_t first_item, int64_t last_item, const WeightScratch& scratch, const Ahead& ahead, float* result) {
+// What a chunk of pixels adds to the sums, for items first ... last; of a tap that is not `begun` it is their first.
+void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels& pixels, int64_t count, int64_t first_item,
+                int64_t last_item, const WeightScratch& scratch, const Ahead& ahead, float* result) {
+  bool* begun = scratch.begun.get();
   const Gather& g = *p.gather;
   const int64_t block_count = blocks(p.output_channels), stride = rounded(p.output_channels);
   const int64_t group_floats = g.filter_taps * p.source_channels * stride;
@@ -216,12 +220,14 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
       for (int64_t i = 0; i < count; ++i, to += kBlock)
         for (int64_t v = 0; v < width; v += kLanes) store(to + v, load_first(gradient[i] + channel + v, width - v));
     }
-  for (int64_t k = 0; k < region.taps; ++k)
+  for (int64_t k = 0; k < region.taps; ++k) {
+    const bool adds = begun[region.tap[k]];
+    begun[region.tap[k]] = true;
     for (int64_t item = first_item; item < last_item; ++item) {
       const int64_t group = item / block_count, from = item % block_count * kBlock;
       const int64_t width = std::min(kBlock, p.output_channels - from), vectors = (width + kLanes - 1) / kLanes;
       const float* const* pixel = scratch.table.get() + k * count;
-      OuterTile t{pixel, gradient, group * p.source_channels, group * p.output_channels + from, count, nullptr, stride};
+      OuterTile t{pixel, gradient, group * p.source_channels, group * p.output_channels + from, count, nullptr, stride, adds};
       if (copies && (item == first_item || from == 0))
         copy_pixels(pixel, count, t.source_channel, p.source_channels, scratch.source.get());
       if (copies) t.source = scratch.source_copy, t.source_channel = 0;
@@ -239,6 +245,7 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
         t.result += kRows * stride;
       }
     }
+  }
 }
 
 int64_t direct_weight_tasks(const DirectWeightProblem& p) {
@@ -250,6 +257,7 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
   const int64_t block_count = blocks(p.output_channels), items = p.groups * block_count;
   if (takes_lines(p)) {
     const WeightScratch scratch(p, items);
+    std::fill_n(scratch.begun.get(), g.filter_taps, true);
     return line_weight(p, begin, end, chunk_pixels(*g.region, 1),
                        [&](const Pixels& pixels, int64_t count, float* result) {
                          add_pixels(p, *g.region, pixels, count, 0, items, scratch, Ahead(), result);
@@ -262,12 +270,7 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
     const int64_t segment = task / parts, part = task % parts;
     const int64_t first_item = items * part / parts, last_item = items * (part + 1) / parts;
     float* result = p.result + segment * p.groups * group_floats;
-    for (int64_t item = first_item; item < last_item; ++item) {
-      const int64_t from = item % block_count * kBlock, count = std::min(kBlock, stride - from);
-      float* to = result + item / block_count * group_floats + from;
-      for (int64_t row = 0; row < g.filter_taps * p.source_channels; ++row)
-        std::memset(to + row * stride, 0, static_cast<size_t>(count) * sizeof(float));
-    }
+    std::fill_n(scratch.begun.get(), g.filter_taps, false);
     const int64_t last = chunk_count * (segment + 1) / p.segments;
     for (int64_t c = chunk_count * segment / p.segments; c < last; ++c) {
       const Chunk chunk = find_chunk(g, c, 1);
@@ -275,6 +278,15 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
       Ahead ahead;
       if (c + 1 < last) ahead.set(p, find_chunk(g, c + 1, 1));
       add_pixels(p, *chunk.region, pixels, chunk.count, first_item, last_item, scratch, ahead, result);
+    }
+    for (int64_t tap = 0; tap < g.filter_taps; ++tap) {
+      if (scratch.begun.get()[tap]) continue;
+      for (int64_t item = first_item; item < last_item; ++item) {
+        const int64_t from = item % block_count * kBlock, count = std::min(kBlock, stride - from);
+        float* to = result + item / block_count * group_floats + tap * p.source_channels * stride + from;
+        for (int64_t row = 0; row < p.source_channels; ++row)
+          std::memset(to + row * stride, 0, static_cast<size_t>(count) * sizeof(float));
+      }
     }
   }
 }

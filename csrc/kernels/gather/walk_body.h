@@ -30,13 +30,15 @@ class Scratch {
 };
 
 // Pixels are handled in chunks. A chunk's table of source pointers is to stay in the first-level cache, beside its data.
-constexpr int64_t kChunk = 96;
+constexpr int64_t kChunk = 128;
 constexpr int64_t kTableBytes = 32 * 1024;
 
-// Pixels a chunk of this region: a multiple of `multiple`.
+// Pixels a chunk of this region: a multiple of `multiple`, and much the same in all of them, so that the last is no rest.
 inline int64_t chunk_pixels(const Region& r, int64_t multiple) {
   const int64_t fit = kTableBytes / static_cast<int64_t>(sizeof(float*)) / std::max<int64_t>(r.taps, 1);
-  return std::max(multiple, std::min(kChunk, fit) / multiple * multiple);
+  const int64_t most = std::max(multiple, std::min(kChunk, fit) / multiple * multiple);
+  const int64_t count = std::max<int64_t>((r.pixels + most - 1) / most, 1);
+  return std::max(multiple, (r.pixels + count * multiple - 1) / (count * multiple) * multiple);
 }
 inline int64_t chunks(const Region& r, int64_t multiple) {
   const int64_t pixels = chunk_pixels(r, multiple);

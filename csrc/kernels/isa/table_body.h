@@ -5,6 +5,7 @@
 //                       of a repeated input, in as many registers as the instruction set has.
 #include "kernels/depthwise/depthwise_weight_body.h"
 #include "kernels/direct/direct_body.h"
+#include "kernels/layout/filters_body.h"
 #include "kernels/norm/planes_body.h"
 #include "kernels/norm/rows_body.h"
 #include "kernels/pool/pool_body.h"
@@ -23,6 +24,8 @@ const Kernels CONVLAYERS_JOIN(CONVLAYERS_ISA, _kernels) = {
     .isa = CONVLAYERS_TEXT(CONVLAYERS_ISA),
     .lanes = kLanes,
     .block = kBlock,
+    .pack = {pack_tasks, pack},
+    .unpack = {unpack_tasks, unpack},
     .direct = {direct_tasks, direct},
     .direct_weight = {direct_weight_tasks, direct_weight},
     .depthwise = {depthwise_tasks, depthwise},

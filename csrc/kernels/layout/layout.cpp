@@ -5,16 +5,9 @@
 namespace convlayers {
 namespace {
 
-constexpr int64_t kColumns = 16;  // of a filter bank: the floats of a cache line
 constexpr int64_t kTile = 32;  // rows and columns of a block whose two sides stay in the first-level cache
 
 int64_t parts(int64_t size, int64_t part) { return (size + part - 1) / part; }
-
-int64_t tap_offset(const FilterSizes& sizes, const FilterStrides& strides, int64_t tap) {
-  const int64_t w = tap % sizes.kernel[2], h = tap / sizes.kernel[2] % sizes.kernel[1],
-                d = tap / sizes.kernel[2] / sizes.kernel[1];
-  return d * strides.axis[0] + h * strides.axis[1] + w * strides.axis[2];
-}
 
 // Four rows of four, by two rounds of interleaving; 128 bits are what every processor has.
 typedef float Four __attribute__((vector_size(16)));
@@ -31,18 +24,6 @@ void transpose_four(const float* from, int64_t from_stride, float* to, int64_t t
                           __builtin_shufflevector(c, d, 0, 4, 1, 5), __builtin_shufflevector(c, d, 2, 6, 3, 7)};
   for (int i = 0; i < 4; ++i) *reinterpret_cast<UnalignedFour*>(to + i * to_stride) = column[i];
 }
-
-// A strip: some columns and so many taps of each that they stay in the first-level cache for a few rows.
-struct Strip {
-  static constexpr int64_t kStrip = 16 * 27;
-  int64_t columns, taps, column_parts, tap_parts;
-  explicit Strip(const FilterSizes& s) {
-    taps = std::min(s.taps(), kStrip);
-    tap_parts = parts(s.taps(), taps);
-    columns = std::clamp<int64_t>(kStrip / taps, 1, kColumns);
-    column_parts = parts(s.columns, columns);
-  }
-};
 
 }  // namespace
 
@@ -64,86 +45,6 @@ void transpose(const Transpose& t, int64_t index) {
     }
     for (; c < last; ++c)
       for (int64_t r = row; r < end; ++r) to[c * t.rows + r] = from[r * t.columns + c];
-  }
-}
-
-int64_t pack_parts(const Pack& p) { return p.sizes.groups * parts(p.sizes.rows, p.block); }
-
-void pack(const Pack& p, int64_t index) {
-  const int64_t block_count = parts(p.sizes.rows, p.block), taps = p.sizes.taps();
-  const int64_t group = index / block_count, first = index % block_count * p.block;
-  const int64_t count = std::min(p.block, p.sizes.rows - first), width = parts(count, p.lanes) * p.lanes;
-  const float* weight = p.weight + group * p.strides.group + first * p.strides.row;
-  float* to = p.packed + (group * parts(p.sizes.rows, p.lanes) * p.lanes + first) * taps * p.sizes.columns;
-  for (int64_t tap = 0; tap < taps; ++tap) {
-    const float* at = weight + tap_offset(p.sizes, p.strides, tap);
-    // A few columns of every row at a time: rows may lie so far apart that they share a set of the cache.
-    for (int64_t column = 0; column < p.sizes.columns; column += kColumns) {
-      const int64_t columns = std::min(kColumns, p.sizes.columns - column);
-      int64_t row = 0;
-      if (p.strides.row == 1)
-        for (int64_t c = 0; c < columns; ++c) {
-          const float* from = at + (column + c) * p.strides.column;
-          std::copy(from, from + count, to + c * width);
-          row = count;
-        }
-      else if (p.strides.column == 1 && columns == kColumns)
-        for (; row + 4 <= count; row += 4)
-          for (int64_t c = 0; c < kColumns; c += 4)
-            transpose_four(at + row * p.strides.row + column + c, p.strides.row, to + c * width + row, width);
-      for (; row < count; ++row)
-        for (int64_t c = 0; c < columns; ++c)
-          to[c * width + row] = at[row * p.strides.row + (column + c) * p.strides.column];
-      for (int64_t c = 0; c < columns && count < width; ++c) std::fill(to + c * width + count, to + (c + 1) * width, 0.f);
-      to += columns * width;
-    }
-  }
-}
-
-int64_t unpack_parts(const Unpack& u) {
-  const Strip strip(u.sizes);
-  return u.sizes.groups * strip.column_parts * strip.tap_parts;
-}
-
-void unpack(const Unpack& u, int64_t index) {
-  const Strip strip(u.sizes);
-  const int64_t group = index / (strip.column_parts * strip.tap_parts);
-  const int64_t first = index / strip.tap_parts % strip.column_parts * strip.columns;
-  const int64_t first_tap = index % strip.tap_parts * strip.taps;
-  const int64_t all_taps = u.sizes.taps(), taps = std::min(strip.taps, all_taps - first_tap);
-  const int64_t columns = std::min(strip.columns, u.sizes.columns - first);
-  const int64_t width = parts(u.sizes.rows, u.lanes) * u.lanes;
-  const int64_t segment = u.sizes.groups * all_taps * u.sizes.columns * width;
-  float* weight = u.weight + group * u.strides.group + first * u.strides.column;
-  // Entries of a row that lie side by side: the taps of all columns, those of one column, the columns of one tap.
-  const bool dense = taps == all_taps && tap_offset(u.sizes, u.strides, taps - 1) == taps - 1;
-  const int64_t run = !dense ? 1 : u.strides.column == taps ? columns * taps : taps;
-  constexpr int64_t kSome = 16;
-  float sums[Strip::kStrip * kSome];  // [column][tap][row]
-  for (int64_t row = 0; row < u.sizes.rows; row += kSome) {
-    const int64_t count = std::min(kSome, u.sizes.rows - row);
-    for (int64_t t = 0; t < taps; ++t)
-      for (int64_t c = 0; c < columns; ++c) {
-        const float* from = u.segments + ((group * all_taps + first_tap + t) * u.sizes.columns + first + c) * width + row;
-        float* sum = sums + (c * taps + t) * kSome;
-        std::copy(from, from + count, sum);
-        for (int64_t s = 1; s < u.count; ++s)
-          for (int64_t r = 0; r < count; ++r) sum[r] += from[s * segment + r];
-      }
-    for (int64_t l = 0; l < columns * taps; l += run) {
-      const int64_t c = l / taps, t = l % taps;
-      const float* from = sums + l * kSome;
-      float* to = weight + c * u.strides.column + tap_offset(u.sizes, u.strides, first_tap + t) + row * u.strides.row;
-      int64_t r = 0;
-      for (; r + 4 <= count; r += 4) {
-        int64_t i = 0;
-        for (; i + 4 <= run; i += 4) transpose_four(from + i * kSome + r, kSome, to + r * u.strides.row + i, u.strides.row);
-        for (; i < run; ++i)
-          for (int64_t k = r; k < r + 4; ++k) to[k * u.strides.row + i] = from[i * kSome + k];
-      }
-      for (; r < count; ++r)
-        for (int64_t i = 0; i < run; ++i) to[r * u.strides.row + i] = from[i * kSome + r];
-    }
   }
 }
 

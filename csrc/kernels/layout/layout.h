@@ -1,12 +1,12 @@
-// Between the layouts that tensors have and those that kernels read. Each function does one part of the work, `index` of
-// the count beside it, so that threads can share it.
+// Between the layouts that tensors have and those that kernels read.
 #pragma once
 
 #include <cstdint>
 
 namespace convlayers {
 
-// from[row][column] -> to[column][row], both dense: a picture of channels to channels last, and back.
+// from[row][column] -> to[column][row], both dense: a picture of channels to channels last, and back. In parts, so that threads
+// can share it.
 struct Transpose {
   const float* from;
   float* to;
@@ -25,26 +25,21 @@ struct FilterSizes {
   int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
 };
 
-// Packs for the direct kernel (see direct.h); one part a group and block of rows.
+// A filter bank, packed for the direct kernel (see direct.h).
 struct Pack {
   const float* weight;
   FilterStrides strides;
   FilterSizes sizes;
-  int64_t lanes, block;
   float* packed;
 };
-int64_t pack_parts(const Pack& p);
-void pack(const Pack& p, int64_t index);
 
-// Sums the segments of a gradient, in their order, into a filter bank; one part a group, some columns and some taps.
+// The segments of a gradient, added in their order, as a filter bank.
 struct Unpack {
-  const float* segments;  // [segment][group][tap][column][row, rounded up to `lanes`]
-  int64_t count, lanes;
+  const float* segments;  // [segment][group][tap][column][row, rounded up to whole vectors]
+  int64_t count;
   FilterSizes sizes;
   FilterStrides strides;
   float* weight;
 };
-int64_t unpack_parts(const Unpack& u);
-void unpack(const Unpack& u, int64_t index);
 
 }  // namespace convlayers

@@ -2,7 +2,7 @@
 
 #include "kernels/winograd/product_body.h"
 #include "kernels/winograd/tiles_body.h"
-#include "kernels/winograd/transpose_body.h"
+#include "kernels/layout/transpose_body.h"
 
 namespace {
 

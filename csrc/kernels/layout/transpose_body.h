@@ -1,6 +1,7 @@
 // Rows of floats, a lane each, and back.
 #pragma once
 
+#include <algorithm>
 #include <utility>
 
 #include "kernels/base/simd.h"
@@ -25,15 +26,20 @@ inline void transpose_round(Vec (&row)[kLanes]) {
   if constexpr (2 * Step < kLanes) transpose_round<2 * Step>(row);
 }
 
+// column[i] <- entry i < run of up to kLanes rows, a row to a lane; zero beyond.
+inline void load_columns(const float* from, int64_t stride, int64_t rows, int64_t run, Vec (&column)[kLanes]) {
+#pragma GCC unroll 16
+  for (int r = 0; r < kLanes; ++r) column[r] = r < rows ? load_first(from + r * stride, run) : Vec{};
+  transpose_round<1>(column);
+}
+
 // to[i * to_stride + row] = from[row * stride + i], for up to kLanes rows and i < run.
 inline void transpose_rows(const float* from, int64_t stride, int64_t rows, int64_t run, float* to, int64_t to_stride) {
   for (int64_t first = 0; first < run; first += kLanes) {
-    Vec row[kLanes];
-#pragma GCC unroll 16
-    for (int r = 0; r < kLanes; ++r) row[r] = r < rows ? load_first(from + r * stride + first, run - first) : Vec{};
-    transpose_round<1>(row);
+    Vec column[kLanes];
+    load_columns(from + first, stride, rows, run - first, column);
     const int64_t count = std::min<int64_t>(kLanes, run - first);
-    for (int64_t i = 0; i < count; ++i) store_first(to + (first + i) * to_stride, row[i], rows);
+    for (int64_t i = 0; i < count; ++i) store_first(to + (first + i) * to_stride, column[i], rows);
   }
 }
 
