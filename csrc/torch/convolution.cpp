@@ -249,6 +249,16 @@ int64_t segment_count(const Gather& g, int64_t floats, int64_t blocks) {
   return std::max<int64_t>(1, std::min({kTasks / blocks, pixels / kPixels, kFloats / std::max<int64_t>(floats, 1)}));
 }
 
+// Whether the gradient of a 1x1's weights has its two factors change places: rows of sums are whole blocks of the one that fills
+// them better.
+bool turns(const Call& c, bool zeros) {
+  const auto full = [](int64_t channels) {
+    const int64_t block = kernels().block;
+    return static_cast<double>(channels / block * block) / static_cast<double>(channels);
+  };
+  return zeros && c.groups == 1 && c.filter(false).taps() == 1 && full(c.in_channels) > full(c.out_channels);
+}
+
 // The segments' filter banks are added in their order; the first is the weight itself.
 void winograd_weight_grad(WinogradWeightProblem p, const Tensor& weight) {
   const Kernels& k = kernels();
@@ -344,13 +354,14 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
   if (weight.numel() == 0) return weight;
 
   const Kernels& k = kernels();
-  const Source source(input), gradient(grad);
+  const bool turned = !call.depthwise && turns(call, all_zero(value));
+  const Source source(turned ? grad : input), gradient(turned ? input : grad);
   const auto plan =
-      gather_plan(call.batch, call.axis, transposed, false, source.strides(), gradient.strides(), all_zero(value));
+      gather_plan(call.batch, call.axis, transposed, turned, source.strides(), gradient.strides(), all_zero(value));
   const Gather& gather = plan->view();
   const Outside outside(input.size(1) * std::max<int64_t>(call.axis[2].kernel, 1), value);
-  FilterSizes sizes = call.filter(false);
-  FilterStrides strides = call.strides(weight, false);
+  FilterSizes sizes = call.filter(turned);
+  FilterStrides strides = call.strides(weight, turned);
   const auto map = call.channel_map(false);
   const double work = multiplications(gather, sizes);
   if (call.depthwise) {

@@ -10,8 +10,7 @@ namespace {
 // Tasks: chunks of pixels, and where these are few, parts of the output channels by all chunks: then weights are what there is
 // much of, and a thread reads those of its own parts.
 inline int64_t direct_parts(const DirectProblem& p) {
-  const int64_t n = std::max<int64_t>(chunks(*p.gather, kRows), 1);
-  return std::min(p.groups * blocks(p.output_channels), (kTasks + n - 1) / n);
+  return even_parts(p.groups * blocks(p.output_channels), std::max<int64_t>(chunks(*p.gather, kRows), 1));
 }
 
 // The outputs of a chunk of pixels: items first ... last, counted over groups and blocks of output channels.
@@ -138,7 +137,7 @@ struct OuterTileTable {
 constexpr OuterTileTable kOuterTile;
 
 inline int64_t direct_weight_parts(const DirectWeightProblem& p) {
-  return std::min(p.groups * blocks(p.output_channels), (kTasks + p.segments - 1) / p.segments);
+  return even_parts(p.groups * blocks(p.output_channels), p.segments);
 }
 
 // Pixels side by side, whatever their distance in the tensor, an odd number of cache lines apart: at powers of two they
@@ -161,7 +160,7 @@ struct Ahead {
 
   void set(const DirectWeightProblem& p, const Chunk& chunk) {
     const Pixels pixels(*p.gather, chunk);
-    count = chunk.count;
+    count = chunk.region->taps > 0 ? chunk.count : 0;
     for (int64_t i = 0; i < count; ++i) {
       source[i] = middle_source(*p.gather, *chunk.region, pixels, i, p.source);
       gradient[i] = p.gradient + pixels.output[i];
@@ -200,6 +199,7 @@ struct WeightScratch {
 // What a chunk of pixels adds to the sums, for items first ... last; of a tap that is not `begun` it is their first.
 void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels& pixels, int64_t count, int64_t first_item,
                 int64_t last_item, const WeightScratch& scratch, const Ahead& ahead, float* result) {
+  if (region.taps == 0) return;  // a phase of a stride
   bool* begun = scratch.begun.get();
   const Gather& g = *p.gather;
   const int64_t block_count = blocks(p.output_channels), stride = rounded(p.output_channels);

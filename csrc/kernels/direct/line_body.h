@@ -125,6 +125,10 @@ void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_
   const int64_t lines = r.taps / w.taps, run = w.taps * p.source_channels;
   const Bands bands(g);
   const Scratch<Run> line(lines);
+  // Outputs of all their channels at a time, where the first-level cache holds all weights: so they are written in the order of
+  // memory. Else a row of one block of channels.
+  constexpr int64_t kWeights = 8 * 1024, kSome = 12;
+  const int64_t some = p.output_channels > kBlock && lines * run * p.output_channels <= kWeights ? kSome : w.outputs;
   Pixels pixels;
   for (int64_t task = begin; task < end; ++task) {
     const Band band = bands.find(r, task);
@@ -132,19 +136,23 @@ void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_
       const Row row(g, r, band.batch, band.depth, h);
       for (int64_t l = 0; l < lines; ++l)
         line.get()[l] = find_run(g, r, row, straight, l, p.source, p.outside);
-      for (int64_t channel = 0; channel < p.output_channels; channel += kBlock) {
+      const int64_t straights = straight.last - straight.first;
+      for (int64_t first = 0; first < straights; first += some) {
         LineTile t;
         t.line = line.get();
         t.lines = lines;
         t.run = run;
-        t.first = 0;
-        t.weight = p.weight + channel * lines * run;
-        t.bias = p.bias ? p.bias + channel : nullptr;
+        t.first = first;
         t.activation = p.activation;
-        t.output = p.output + row.output + w.output[straight.first] + channel;
         t.step = w.outputs > 1 ? w.output[1] - w.output[0] : 0;
-        t.width = std::min(kBlock, p.output_channels - channel);
-        run_line_tiles(t, straight.last - straight.first);
+        float* output = p.output + row.output + w.output[straight.first] + first * t.step;
+        for (int64_t channel = 0; channel < p.output_channels; channel += kBlock) {
+          t.weight = p.weight + channel * lines * run;
+          t.bias = p.bias ? p.bias + channel : nullptr;
+          t.output = output + channel;
+          t.width = std::min(kBlock, p.output_channels - channel);
+          run_line_tiles(t, std::min(some, straights - first));
+        }
       }
       for_others(r, row, straight.first, straight.last, most, pixels, [&](int64_t count) { bent(pixels, count); });
     }

@@ -16,6 +16,12 @@ constexpr int kVectors = CONVLAYERS_VECTORS;
 constexpr int64_t kBlock = int64_t{kVectors} * kLanes;
 // Enough tasks that a few threads finish together, counted from the problem alone.
 constexpr int64_t kTasks = 32;
+// In how many parts, all alike, to cut `items` so that there are enough tasks with `others` of each part.
+inline int64_t even_parts(int64_t items, int64_t others) {
+  int64_t parts = std::min(items, (kTasks + others - 1) / others);
+  while (parts > 0 && items % parts != 0) ++parts;
+  return parts;
+}
 
 inline int64_t blocks(int64_t channels) { return (channels + kBlock - 1) / kBlock; }
 inline int64_t rounded(int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
