@@ -1,4 +1,4 @@
-// Pooling over sliding and adaptive windows: maxima with their indices, averages, and the averages' adjoint.
+// Pooling over sliding and adaptive windows: maxima with their indices, averages, and the adjoints of both.
 #include <functional>
 
 #include "kernels/pool/pool.h"
@@ -140,6 +140,36 @@ PoolProblem problem(const Windows& p, bool adjoint, const std::vector<float>& so
   return q;
 }
 
+// Gradients go to where the maxima are, which each is told by the tap that it came from. Sums of small integers.
+void check_max_adjoint(const Kernels& k, const Windows& p, const std::string& what, const std::vector<float>& source,
+                       const std::vector<float>& maxima, const std::vector<int64_t>& where) {
+  const int64_t c = p.channels, plane = p.pixels(false) / p.batch, outputs = p.pixels(true) / p.batch;
+  constexpr uint8_t kUntouched = 200;  // no tap of these windows
+  auto got = poisoned(static_cast<int64_t>(maxima.size()));
+  auto taps = filled(static_cast<int64_t>(maxima.size()), kUntouched);
+  PoolProblem q = problem(p, false, source, got);
+  q.tap = taps.data();
+  q.tap_strides = q.output_strides;
+  run(k.max_pool, q);
+  compare(what + ", with taps", maxima, got, same);
+  compare(what + ", taps are where maxima are", maxima, taps,
+          [](float maximum, uint8_t tap) { return (maximum == kPoison) == (tap == kUntouched); });
+
+  const auto gy = integers(p.pixels(true) * c);
+  std::vector<float> gx(static_cast<size_t>(p.pixels(false) * c));
+  for (size_t i = 0; i < gy.size(); ++i) {
+    const auto pixel = static_cast<int64_t>(i) / c, channel = static_cast<int64_t>(i) % c;
+    if (where[i] >= 0) gx[static_cast<size_t>((pixel / outputs * plane + where[i]) * c + channel)] += gy[i];
+  }
+  const auto grad = spread(gy, c, p.gap[1], NAN), wanted = spread(gx, c, p.gap[0], kPoison);
+  got = poisoned(static_cast<int64_t>(wanted.size()));
+  q = problem(p, true, grad, got);
+  q.tap = taps.data();
+  q.tap_strides = q.source_strides;
+  run(k.max_pool_adjoint, q);
+  compare(what + ", adjoint", wanted, got, std::equal_to<>());
+}
+
 void check_max(const Kernels& k, const Windows& p) {
   const std::string what = std::string(k.isa) + ", max_pool: " + describe(p);
   const auto c = p.channels, plane = p.pixels(false) / p.batch, outputs = p.pixels(true) / p.batch;
@@ -179,6 +209,7 @@ void check_max(const Kernels& k, const Windows& p) {
       indices.push_back(
           index[static_cast<size_t>(o / outputs * s.batch + channel * s.channel + o % outputs * s.pixel)]);
   compare(what + ", indices", where, indices, std::equal_to<>());
+  if (p.axis[2].kernel > 0) check_max_adjoint(k, p, what, source, wanted, where);
 }
 
 // A sum of small integers is exact, and so is its quotient once rounded to float; the adjoint rounds every share.

@@ -41,6 +41,7 @@ int main(int argc, char** argv) {
     test::windows();
     test::by_index();
     test::fractional();
+    test::normalisation();
   }
   std::string names;
   for (const Kernels* k : available()) names += std::string(" ") + k->isa;

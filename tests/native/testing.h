@@ -60,6 +60,7 @@ void run(const Kernel<P>& kernel, const P& problem) {
 // One random problem each, on every table that this processor runs.
 void convolution();
 void windows();
+void normalisation();
 void by_index();
 void fractional();
 

@@ -52,7 +52,7 @@ void run_pixels(const DirectProblem& p, const Region& region, const Pixels& pixe
       for (int64_t r = 0; r < rows; ++r) output[r] = p.output + pixels.output[first + r] + channel;
       t.output = output;
       t.source = table + first * taps;
-      t.next = first + kRows < count ? t.source + kRows * taps : t.source;
+      t.next = first + 2 * kRows <= count ? t.source + kRows * taps : t.source;
       kTile.entry[rows - 1][vectors - 1](t);
     }
   }

@@ -28,7 +28,7 @@ inline int64_t rounded(int64_t channels) { return (channels + kLanes - 1) / kLan
 
 struct Tile {
   const float* const* source;  // [tap][kRows]
-  const float* const* next;    // the next tile's, or the same
+  const float* const* next;    // the next tile's, where it has as many rows, or the same
   const int64_t* tap;
   int64_t taps;
   const float* weight;  // of this block: [filter tap][channel][vectors]
