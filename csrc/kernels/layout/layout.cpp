@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/depthwise/vectors.h"
+
 namespace convlayers {
 namespace {
 
@@ -43,6 +45,21 @@ struct Strip {
     column_parts = parts(s.columns, columns);
   }
 };
+
+GroupVectors group_vectors(const FilterSizes& s, int64_t lanes) {
+  return GroupVectors(s.groups, s.columns, s.rows, lanes);
+}
+
+// Calls f(where a filter lies, where its first tap is packed) for all filters of a vector's lanes.
+template <class F>
+void for_lanes(const FilterSizes& sizes, const FilterStrides& strides, int64_t lanes, int64_t vector, const F& f) {
+  const GroupVectors g = group_vectors(sizes, lanes);
+  for (int64_t l = 0; l < g.width(vector); ++l) {
+    const int64_t row = g.row(vector) + l;
+    const int64_t offset = (g.group(vector) + row / g.out) * strides.group + row % g.out * strides.row;
+    for (int64_t c = 0; c < g.in; ++c) f(offset + c * strides.column, (c * g.count() + vector) * lanes + l);
+  }
+}
 
 }  // namespace
 
@@ -145,6 +162,33 @@ void unpack(const Unpack& u, int64_t index) {
         for (int64_t i = 0; i < run; ++i) to[r * u.strides.row + i] = from[i * kSome + r];
     }
   }
+}
+
+int64_t vector_parts(const FilterSizes& sizes, int64_t lanes) { return group_vectors(sizes, lanes).count(); }
+int64_t vector_floats(const FilterSizes& sizes, int64_t lanes) {
+  return sizes.taps() * sizes.columns * vector_parts(sizes, lanes) * lanes;
+}
+
+void pack_vector(const Pack& p, int64_t index) {
+  const int64_t taps = p.sizes.taps(), width = vector_floats(p.sizes, p.lanes) / taps;
+  const int64_t used = group_vectors(p.sizes, p.lanes).width(index);
+  for (float* row = p.packed + index * p.lanes; row < p.packed + taps * width; row += width / p.sizes.columns)
+    std::fill(row + used, row + p.lanes, 0.f);
+  for_lanes(p.sizes, p.strides, p.lanes, index, [&](int64_t filter, int64_t packed) {
+    for (int64_t t = 0; t < taps; ++t)
+      p.packed[t * width + packed] = p.weight[filter + tap_offset(p.sizes, p.strides, t)];
+  });
+}
+
+void unpack_vector(const Unpack& u, int64_t index) {
+  const int64_t taps = u.sizes.taps(), width = vector_floats(u.sizes, u.lanes) / taps;
+  for_lanes(u.sizes, u.strides, u.lanes, index, [&](int64_t filter, int64_t packed) {
+    for (int64_t t = 0; t < taps; ++t) {
+      float sum = u.segments[t * width + packed];
+      for (int64_t s = 1; s < u.count; ++s) sum += u.segments[(s * taps + t) * width + packed];
+      u.weight[filter + tap_offset(u.sizes, u.strides, t)] = sum;
+    }
+  });
 }
 
 }  // namespace convlayers
