@@ -18,7 +18,7 @@ struct DepthwiseProblem {
   float* output;
   const float* outside[3];
   int64_t groups, source_channels, output_channels;  // channels of one group
-  const float* weight;  // packed: [filter tap][source channel of a group][vector][lane]
+  const float* weight;  // packed: [vector][filter tap][source channel of a group][lane]
   const float* bias;
   Activation activation;
 };
@@ -31,7 +31,7 @@ struct DepthwiseWeightProblem {
   const float* outside[3];
   int64_t groups, source_channels, output_channels;
   int64_t segments;
-  float* result;  // [segment][filter tap][source channel of a group][vector][lane]
+  float* result;  // [segment][vector][filter tap][source channel of a group][lane]
 };
 
 }  // namespace convlayers

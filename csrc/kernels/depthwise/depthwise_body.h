@@ -18,7 +18,7 @@ constexpr int64_t kDepthwiseRows = 6;
 template <bool Own, int Rows, int Vectors>
 void run_depthwise_tile(const DepthwiseProblem& p, const Places& places, const Region& r, const float* const* source,
                         float* const* output, int64_t v0) {
-  const int64_t stride = places.count() * kLanes;
+  const int64_t vector_floats = p.gather->filter_taps * p.source_channels * kLanes;
   Vec sum[Rows][Vectors];
   for (int v = 0; v < Vectors; ++v) {
     const Place& at = places[v0 + v];
@@ -27,13 +27,14 @@ void run_depthwise_tile(const DepthwiseProblem& p, const Places& places, const R
   }
   for (int64_t j = 0; j < p.source_channels; ++j)
     for (int64_t k = 0; k < r.taps; ++k) {
-      const float* weight = p.weight + (r.tap[k] * p.source_channels + j) * stride + v0 * kLanes;
+      const float* weight = p.weight + v0 * vector_floats + (r.tap[k] * p.source_channels + j) * kLanes;
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
-        const Vec w = load(weight + v * kLanes);
-        const Reader<Own> read(places, places[v0 + v], j);
+        const Vec w = load(weight + v * vector_floats);
+        const Reader<Own> read(places[v0 + v], j);
+        const Mask index = read.index(places, j);
 #pragma GCC unroll 8
-        for (int i = 0; i < Rows; ++i) sum[i][v] += w * read(source[k * kDepthwiseRows + i] + read.channel);
+        for (int i = 0; i < Rows; ++i) sum[i][v] += w * read.spread(read(source[k * kDepthwiseRows + i] + read.channel), index);
       }
     }
   for (int v = 0; v < Vectors; ++v) {
@@ -85,13 +86,17 @@ struct RowTile {
   int64_t stretch, apart;
 };
 
+// Steps that one load serves: as many as registers hold weights of.
+constexpr int steps_together(int taps) { return kVectors == 4 && taps <= 5 ? 2 : 1; }
+
 // Of one vector, Rows outputs: each source is read once a step for all that share it through the Taps of a group.
 template <bool Own, int Rows, int Taps, int Stride>
 void run_row_tile(const DepthwiseProblem& p, const Places& places, const RowTile& s, int64_t v) {
   constexpr int kSources = (Rows - 1) * Stride + Taps;
   const Place at = places[v];
-  const int64_t steps = Own ? 1 : p.source_channels, unit = s.unit, jump = s.jump;
-  const int64_t stride = steps * places.count() * kLanes;
+  constexpr int kTogether = Own ? 1 : steps_together(Taps);
+  const int64_t steps = Own ? 1 : p.source_channels, tap_floats = steps * kLanes, unit = s.unit, jump = s.jump;
+  const float* weight = p.weight + v * p.gather->filter_taps * tap_floats;
   Vec sum[Rows];
   const Vec bias = p.bias ? load_first(p.bias + at.output, at.width) : Vec{};
 #pragma GCC unroll 16
@@ -104,32 +109,47 @@ void run_row_tile(const DepthwiseProblem& p, const Places& places, const RowTile
     if constexpr (Taps > 1)
       for (int64_t k = 0; k < s.groups; ++k, ++window, tap += Taps * s.direction) {
         if (window->seen == 0) continue;
-        const float* weight = p.weight + v * kLanes;
-        for (int64_t j = 0; j < steps; ++j, weight += places.count() * kLanes) {
-          const Reader<Own> read(places, at, j);
+        for_steps<Own, kTogether>(at, steps, [&]<int Steps>(std::integral_constant<int, Steps>, const Reader<Own>& read,
+                                                            int64_t j) __attribute__((always_inline)) {
+          Vec w[Steps][Taps];
+          Mask index[Steps];
+#pragma GCC unroll 8
+          for (int q = 0; q < Steps; ++q) {
+            index[q] = read.index(places, j + q);
+#pragma GCC unroll 8
+            for (int t = 0; t < Taps; ++t) w[q][t] = load(weight + tap[t * s.direction] * tap_floats + (j + q) * kLanes);
+          }
           const float* from = s.line[l].at + window->at + read.channel;
-          Vec w[Taps];
-#pragma GCC unroll 8
-          for (int t = 0; t < Taps; ++t) w[t] = load(weight + tap[t * s.direction] * stride);
           for_seen<kSources, Taps / 2>(window->seen, from, unit, [&](int i, const float* pixel) __attribute__((always_inline)) {
-            const Vec x = read(pixel);
+            const Vec source = read(pixel);
 #pragma GCC unroll 8
-            for (int t = 0; t < Taps; ++t)
-              if (i >= t && (i - t) % Stride == 0 && (i - t) / Stride < Rows) sum[(i - t) / Stride] += w[t] * x;
+            for (int q = 0; q < Steps; ++q) {
+              const Vec x = read.spread(source, index[q]);
+#pragma GCC unroll 8
+              for (int t = 0; t < Taps; ++t)
+                if (i >= t && (i - t) % Stride == 0 && (i - t) / Stride < Rows) sum[(i - t) / Stride] += w[q][t] * x;
+            }
           });
-        }
+        });
       }
     for (int64_t k = 0; k < s.singles; ++k, ++window, tap += s.direction) {
       if (window->seen == 0) continue;
-      const float* weight = p.weight + *tap * stride + v * kLanes;
-      for (int64_t j = 0; j < steps; ++j, weight += places.count() * kLanes) {
-        const Reader<Own> read(places, at, j);
+      for_steps<Own, kTogether>(at, steps, [&]<int Steps>(std::integral_constant<int, Steps>, const Reader<Own>& read,
+                                                          int64_t j) __attribute__((always_inline)) {
+        Vec w[Steps];
+        Mask index[Steps];
+#pragma GCC unroll 8
+        for (int q = 0; q < Steps; ++q) {
+          index[q] = read.index(places, j + q);
+          w[q] = load(weight + *tap * tap_floats + (j + q) * kLanes);
+        }
         const float* from = s.line[l].at + window->at + read.channel;
-        const Vec w = load(weight);
         for_seen<Rows, 0>(window->seen, from, jump, [&](int i, const float* pixel) __attribute__((always_inline)) {
-          sum[i] += w * read(pixel);
+          const Vec source = read(pixel);
+#pragma GCC unroll 8
+          for (int q = 0; q < Steps; ++q) sum[i] += w[q] * read.spread(source, index[q]);
         });
-      }
+      });
     }
   }
   if (at.width >= kLanes) {

@@ -1,6 +1,8 @@
 // The vectors of a problem in groups, and how a lane finds its group's channels.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/base/simd.h"
 #include "kernels/depthwise/vectors.h"
 #include "kernels/gather/walk_body.h"
@@ -31,23 +33,41 @@ class Places {
   Mask lane_;
 };
 
-// Reads channel `step` of each lane's group from a pixel; Own: a lane's group is one channel, its own.
+// How a vector reads channel `step` of its groups. Own: a lane's group is one channel, its own.
 template <bool Own>
 struct Reader {
   int64_t channel;  // of the pixel, where the load begins
   Lanes lanes;
-  Mask index;
 
-  Reader(const Places& places, const Place& at, int64_t step)
-      : channel(at.source + from(step)), lanes(at.source_width - from(step)),
-        index(places.lane() + static_cast<int32_t>(step - from(step))) {}
-  Vec operator()(const float* pixel) const {
-    const Vec v = load(pixel, lanes);
+  Reader(const Place& at, int64_t step) : channel(at.source + from(step)), lanes(at.source_width - from(step)) {}
+  Vec operator()(const float* pixel) const { return load(pixel, lanes); }
+  // A group of more channels than a vector's is read a vector at a time.
+  static int64_t from(int64_t step) { return Own ? 0 : step & -int64_t{kLanes}; }
+  // What was read, to the lanes that it is for.
+  static Mask index(const Places& places, int64_t step) {
+    return places.lane() + static_cast<int32_t>(step - from(step));
+  }
+  static Vec spread(Vec v, Mask index) {
     if constexpr (Own) return v;
     return permute(v, index);
   }
-  // A group of more channels than a vector's is read a vector at a time.
-  static int64_t from(int64_t step) { return Own ? 0 : step & -int64_t{kLanes}; }
 };
+
+// Calls f(how many, reader, first step) for all steps, Together at a time and then singly: one load serves several.
+template <bool Own, int Together, class F>
+inline __attribute__((always_inline)) void for_steps(const Place& at, int64_t steps, const F& f) {
+  if constexpr (Own) {
+    f(std::integral_constant<int, 1>(), Reader<Own>(at, 0), 0);
+  } else {
+    for (int64_t from = 0; from < steps; from += kLanes) {
+      const Reader<Own> read(at, from);
+      const int64_t end = std::min<int64_t>(from + kLanes, steps);
+      int64_t j = from;
+      for (; j + Together <= end; j += Together) f(std::integral_constant<int, Together>(), read, j);
+      if constexpr (Together > 1)
+        for (; j < end; ++j) f(std::integral_constant<int, 1>(), read, j);
+    }
+  }
+}
 
 }  // namespace

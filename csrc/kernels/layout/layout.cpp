@@ -57,7 +57,7 @@ void for_lanes(const FilterSizes& sizes, const FilterStrides& strides, int64_t l
   for (int64_t l = 0; l < g.width(vector); ++l) {
     const int64_t row = g.row(vector) + l;
     const int64_t offset = (g.group(vector) + row / g.out) * strides.group + row % g.out * strides.row;
-    for (int64_t c = 0; c < g.in; ++c) f(offset + c * strides.column, (c * g.count() + vector) * lanes + l);
+    for (int64_t c = 0; c < g.in; ++c) f(offset + c * strides.column, (vector * sizes.taps() * g.in + c) * lanes + l);
   }
 }
 
@@ -170,22 +170,21 @@ int64_t vector_floats(const FilterSizes& sizes, int64_t lanes) {
 }
 
 void pack_vector(const Pack& p, int64_t index) {
-  const int64_t taps = p.sizes.taps(), width = vector_floats(p.sizes, p.lanes) / taps;
-  const int64_t used = group_vectors(p.sizes, p.lanes).width(index);
-  for (float* row = p.packed + index * p.lanes; row < p.packed + taps * width; row += width / p.sizes.columns)
-    std::fill(row + used, row + p.lanes, 0.f);
+  const int64_t taps = p.sizes.taps(), width = p.sizes.columns * p.lanes;
+  std::fill(p.packed + index * taps * width, p.packed + (index + 1) * taps * width, 0.f);
   for_lanes(p.sizes, p.strides, p.lanes, index, [&](int64_t filter, int64_t packed) {
     for (int64_t t = 0; t < taps; ++t)
-      p.packed[t * width + packed] = p.weight[filter + tap_offset(p.sizes, p.strides, t)];
+      p.packed[packed + t * width] = p.weight[filter + tap_offset(p.sizes, p.strides, t)];
   });
 }
 
 void unpack_vector(const Unpack& u, int64_t index) {
-  const int64_t taps = u.sizes.taps(), width = vector_floats(u.sizes, u.lanes) / taps;
+  const int64_t taps = u.sizes.taps(), width = u.sizes.columns * u.lanes, segment = vector_floats(u.sizes, u.lanes);
   for_lanes(u.sizes, u.strides, u.lanes, index, [&](int64_t filter, int64_t packed) {
     for (int64_t t = 0; t < taps; ++t) {
-      float sum = u.segments[t * width + packed];
-      for (int64_t s = 1; s < u.count; ++s) sum += u.segments[(s * taps + t) * width + packed];
+      const float* from = u.segments + packed + t * width;
+      float sum = *from;
+      for (int64_t s = 1; s < u.count; ++s) sum += from[s * segment];
       u.weight[filter + tap_offset(u.sizes, u.strides, t)] = sum;
     }
   });

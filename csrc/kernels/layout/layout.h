@@ -47,7 +47,7 @@ struct Unpack {
 int64_t unpack_parts(const Unpack& u);
 void unpack(const Unpack& u, int64_t index);
 
-// The same for the depthwise kernels (see depthwise.h): packed is [tap][column][vector][lane], segments [segment] of that;
+// The same for the depthwise kernels (see depthwise.h): packed is [vector][tap][column][lane], segments [segment] of that;
 // one part a vector.
 int64_t vector_floats(const FilterSizes& sizes, int64_t lanes);
 int64_t vector_parts(const FilterSizes& sizes, int64_t lanes);
