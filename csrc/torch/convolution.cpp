@@ -24,15 +24,15 @@ struct Call {
        const Ints& kernel_size, const Ints& stride, const Ints& low, const Ints& dilation, int64_t groups_,
        bool transposed_, const Ints& border, const std::string& kernel)
       : batch(batch_), groups(groups_), in_channels(in), out_channels(out), transposed(transposed_),
-        depthwise(kernel == "depthwise"), winograd(kernel == "winograd") {
+        depthwise(kernel == "depthwise" || kernel == "grouped"), winograd(kernel == "winograd") {
     const size_t rank = stride.size();
     STD_TORCH_CHECK(rank >= 1 && rank <= 3 && input_size.size() == rank && output_size.size() == rank &&
                         kernel_size.size() == rank && low.size() == rank && dilation.size() == rank &&
                         border.size() == rank,
                     "convlayers: sizes, stride, low, dilation and border must have one entry a spatial axis, 1 to 3");
     STD_TORCH_CHECK(groups >= 1 && in % groups == 0 && out % groups == 0, "convlayers: groups must divide the channels");
-    STD_TORCH_CHECK(kernel == "direct" || (winograd && groups == 1) || (depthwise && groups == in), "convlayers: no kernel '", kernel,
-                    "' for this convolution");
+    STD_TORCH_CHECK(kernel == "direct" || kernel == "grouped" || (winograd && groups == 1) || (depthwise && groups == in),
+                    "convlayers: no kernel '", kernel, "' for this convolution");
     for (auto& a : axis) a = {1, 1, 1, 1, 1, 0, Border::kConstant};
     for (size_t i = 0; i < rank; ++i) {
       AxisGeometry& a = axis[3 - rank + i];
@@ -67,19 +67,6 @@ struct Call {
     FilterStrides f{first * s[0], rows_first ? s[0] : s[1], rows_first ? s[1] : s[0], {0, 0, 0}};
     for (int64_t i = weight.dim(), a = 3; i-- > 2;) f.axis[--a] = s[i];
     return f;
-  }
-
-  // Depthwise: the gather's channel c reads (step j) this source channel; empty where that is c itself.
-  std::vector<int32_t> channel_map(bool adjoint) const {
-    std::vector<int32_t> map;
-    if (!depthwise || in_channels == out_channels) return map;
-    const auto multiplier = static_cast<int32_t>(out_channels / in_channels);
-    if (!adjoint)
-      for (int32_t c = 0; c < out_channels; ++c) map.push_back(c / multiplier);
-    else
-      for (int32_t j = 0; j < multiplier; ++j)
-        for (int32_t c = 0; c < in_channels; ++c) map.push_back(c * multiplier + j);
-    return map;
   }
 };
 
@@ -135,40 +122,6 @@ int64_t whole(int64_t channels) {
   return (channels + lanes - 1) / lanes * lanes;
 }
 
-// As a filter bank of the forward gather: a group for each input channel, `multiplier` rows, one column.
-void pack_depthwise(const Tensor& weight, const Call& c, bool adjoint, const FilterSizes& sizes, const FilterStrides& s,
-                    float* to) {
-  const Kernels& k = kernels();
-  const int64_t multiplier = c.out_channels / c.in_channels, taps = sizes.taps();
-  const int64_t channels = adjoint ? c.in_channels : c.out_channels, steps = adjoint ? multiplier : 1;
-  const int64_t width = whole(channels);
-  const auto* from = static_cast<const float*>(weight.const_data_ptr());
-  // A vector of channels at a time, all its taps: filters may lie far apart.
-  const auto pack_vector = [&](int64_t first) {
-    const int64_t count = std::min(k.lanes, channels - first);
-    for (int64_t j = 0; j < steps; ++j) {
-      const float* filter[16];
-      for (int64_t l = 0; l < count; ++l) {
-        const int64_t channel = adjoint ? first + l : (first + l) / multiplier, row = adjoint ? j : (first + l) % multiplier;
-        filter[l] = from + channel * s.group + row * s.row;
-      }
-      float* at = to + j * width + first;
-      for (int64_t d = 0; d < sizes.kernel[0]; ++d)
-        for (int64_t h = 0; h < sizes.kernel[1]; ++h)
-          for (int64_t w = 0; w < sizes.kernel[2]; ++w, at += steps * width) {
-            const int64_t tap = d * s.axis[0] + h * s.axis[1] + w * s.axis[2];
-            for (int64_t l = 0; l < count; ++l) at[l] = filter[l][tap];
-            std::fill(at + count, at + k.lanes, 0.f);
-          }
-    }
-  };
-  constexpr int64_t kFloats = 32 * 1024;  // worth a thread
-  torch::stable::parallel_for(0, width / k.lanes, std::max<int64_t>(1, kFloats / (k.lanes * taps * steps + 1)),
-                              [&](int64_t begin, int64_t end) {
-                                for (int64_t v = begin; v < end; ++v) pack_vector(v * k.lanes);
-                              });
-}
-
 // The gather that both the operator and the gradient of its input are.
 void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, const Tensor& weight,
                    const std::optional<Tensor>& bias, const Floats& value, Activation activation, bool constant,
@@ -184,22 +137,23 @@ void gather_pixels(const Call& c, bool adjoint, const Tensor& source_tensor, con
   const FilterSizes sizes = c.filter(adjoint);
 
   if (c.depthwise) {
-    const auto map = c.channel_map(adjoint);
-    const FilterSizes bank = c.filter(false);
-    const FilterStrides strides = c.strides(weight, false);
+    const FilterStrides strides = c.strides(weight, adjoint);
     DepthwiseProblem p{};
     p.gather = &gather;
     p.source = source.data();
     p.output = result.data();
     outside.copy_to(p.outside);
-    p.channels = adjoint ? c.in_channels : c.out_channels;
-    p.steps = adjoint ? c.out_channels / c.in_channels : 1;
-    p.from = map.empty() ? nullptr : map.data();
+    p.groups = c.groups;
+    p.source_channels = sizes.columns;
+    p.output_channels = sizes.rows;
     p.bias = bias_data;
     p.activation = activation;
-    PackedWeights packed(weight, constant, {WeightForm::kDepthwise, strides, bank, {adjoint, 0}},
-                         bank.taps() * p.steps * whole(p.channels));
-    p.weight = packed.get([&](float* to) { pack_depthwise(weight, c, adjoint, bank, strides, to); });
+    PackedWeights packed(weight, constant, {WeightForm::kDepthwise, strides, sizes, {0, 0}}, vector_floats(sizes, k.lanes));
+    p.weight = packed.get([&](float* to) {
+      const Pack job{static_cast<const float*>(weight.const_data_ptr()), strides, sizes, to};
+      parallel(vector_parts(sizes, k.lanes), [&](int64_t v) { pack_vector(job, k.lanes, v); },
+               kMove * static_cast<double>(weight.numel()));
+    });
     return run(k.depthwise, p, kDepthwise * multiplications(gather, sizes));
   }
   DirectProblem p{};
@@ -360,19 +314,11 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
       gather_plan(call.batch, call.axis, transposed, turned, source.strides(), gradient.strides(), all_zero(value));
   const Gather& gather = plan->view();
   const Outside outside(input.size(1) * std::max<int64_t>(call.axis[2].kernel, 1), value);
-  FilterSizes sizes = call.filter(turned);
-  FilterStrides strides = call.strides(weight, turned);
-  const auto map = call.channel_map(false);
+  const FilterSizes sizes = call.filter(turned);
+  const FilterStrides strides = call.strides(weight, turned);
   const double work = multiplications(gather, sizes);
-  if (call.depthwise) {
-    // One group of all output channels, one column: (channels, multiplier, ...) and (channels * multiplier, 1, ...) are
-    // the same memory.
-    strides.row = weight.strides()[transposed ? 1 : 0];
-    sizes.rows = call.out_channels;
-    sizes.groups = sizes.columns = 1;
-  }
   const int64_t width = whole(sizes.rows);
-  const int64_t floats = sizes.groups * sizes.taps() * sizes.columns * width;
+  const int64_t floats = call.depthwise ? vector_floats(sizes, k.lanes) : sizes.groups * sizes.taps() * sizes.columns * width;
   DirectWeightProblem p{};
   p.gather = &gather;
   p.source = source.data();
@@ -391,22 +337,25 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
   const Memory sums = workspace(segments * floats);
   p.segments = segments;
   p.result = sums.get();
+  const Unpack job{p.result, segments, sizes, strides, static_cast<float*>(weight.data_ptr())};
+  const double moved = kMove * static_cast<double>(segments * floats);
   if (call.depthwise) {
     DepthwiseWeightProblem d{};
     d.gather = p.gather;
     d.source = p.source;
     d.gradient = p.gradient;
     outside.copy_to(d.outside);
-    d.channels = call.out_channels;
-    d.from = map.empty() ? nullptr : map.data();
+    d.groups = groups;
+    d.source_channels = sizes.columns;
+    d.output_channels = sizes.rows;
     d.segments = segments;
     d.result = p.result;
     run(k.depthwise_weight, d, kDepthwise * work);
-  } else {
-    run(k.direct_weight, p, work);
+    parallel(vector_parts(sizes, k.lanes), [&](int64_t i) { unpack_vector(job, k.lanes, i); }, moved);
+    return weight;
   }
-  run(k.unpack, Unpack{p.result, segments, sizes, strides, static_cast<float*>(weight.data_ptr())},
-      kMove * static_cast<double>(segments * floats));
+  run(k.direct_weight, p, work);
+  run(k.unpack, job, moved);
   return weight;
 }
 

@@ -38,9 +38,10 @@ Problem random_problem() {
   Problem p{};
   p.batch = pick(1, 3);
   const bool depthwise = pick(0, 2) == 0;
-  p.groups = depthwise ? (one_in(3) ? 8 * pick(1, 6) : pick(1, 20)) : pick(1, 3);
-  p.in = depthwise ? 1 : pick(1, 20);
-  p.out = depthwise ? pick(1, 3) : pick(1, 70);
+  const bool grouped = !depthwise && one_in(3);  // few channels a group
+  p.groups = depthwise || grouped ? (one_in(3) ? 8 * pick(1, 6) : pick(1, 20)) : pick(1, 3);
+  p.in = depthwise ? 1 : grouped ? pick(1, 9) : pick(1, 20);
+  p.out = depthwise ? pick(1, 3) : grouped ? (one_in(2) ? p.in : pick(1, 9)) : pick(1, 70);
   p.transposed = pick(0, 1) != 0;
   p.constant = static_cast<float>(pick(-2, 2));
   const int64_t rank = pick(1, 3);
@@ -214,46 +215,38 @@ void check(const Kernels& k, const Problem& p) {
     for (size_t i = 0; i < banks.size(); ++i) gradient[i % gw.size()] += banks[i];
     check_near("winograd weight gradient", k, p, gw, gradient);
   }
-  if (p.in != 1) return;
 
-  std::vector<int32_t> map, back_map;
-  for (int64_t c = 0; c < out; ++c) map.push_back(static_cast<int32_t>(c / p.out));
-  for (int64_t j = 0; j < p.out; ++j)
-    for (int64_t c = 0; c < in; ++c) back_map.push_back(static_cast<int32_t>(c * p.out + j));
   for (int pass = 0; pass < 2; ++pass) {
     const bool back = pass == 1;
-    const int64_t channels = back ? in : out, steps = back ? p.out : 1;
-    const int64_t whole = (channels + k.lanes - 1) / k.lanes * k.lanes;
-    std::vector<float> packed(static_cast<size_t>(taps * steps * whole), 0.f);
-    for (int64_t t = 0; t < taps; ++t)
-      for (int64_t j = 0; j < steps; ++j)
-        for (int64_t c = 0; c < channels; ++c)
-          packed[static_cast<size_t>((t * steps + j) * whole + c)] =
-              weight[back ? at(c, j, 0, t) : at(c / p.out, c % p.out, 0, t)];
+    const FilterSizes sizes{p.groups, back ? p.in : p.out, back ? p.out : p.in, {kernel[0], kernel[1], kernel[2]}};
+    const FilterStrides strides{p.out * p.in * taps, back ? taps : p.in * taps, back ? p.in * taps : taps,
+                                {kernel[1] * kernel[2], kernel[2], 1}};
+    auto packed = poisoned(vector_floats(sizes, k.lanes));
+    const Pack bank{weight.data(), strides, sizes, packed.data()};
+    for (int64_t i = 0; i < vector_parts(sizes, k.lanes); ++i) pack_vector(bank, k.lanes, i);
     auto result = poisoned(back ? p.pixels(false) * in : p.pixels(true) * out);
     DepthwiseProblem w{};
     w.gather = back ? &adjoint.view() : &forward.view();
     w.source = back ? gy.data() : x.data();
     w.output = result.data();
     for (auto& o : w.outside) o = back ? zeros.data() : border.data();
-    w.channels = channels;
-    w.steps = steps;
-    w.from = p.out == 1 ? nullptr : back ? back_map.data() : map.data();
+    w.groups = p.groups;
+    w.source_channels = sizes.columns;
+    w.output_channels = sizes.rows;
     w.weight = packed.data();
     w.bias = back ? nullptr : bias.data();
     w.activation = back ? none : relu;
     run(k.depthwise, w);
     check_sums(back ? "depthwise input gradient" : "depthwise", k, p, back ? gx : y, result);
   }
-  const int64_t whole = (out + k.lanes - 1) / k.lanes * k.lanes;
-  auto taps_sums = poisoned(segments * taps * whole), filters = poisoned(static_cast<int64_t>(gw.size()));
-  DepthwiseWeightProblem w{&forward.view(), x.data(), gy.data(), {border.data(), border.data(), border.data()}, out,
-                           p.out == 1 ? nullptr : map.data(), segments, taps_sums.data()};
+  auto vector_sums = poisoned(segments * vector_floats(job.sizes, k.lanes));
+  gradient = poisoned(static_cast<int64_t>(gw.size()));
+  DepthwiseWeightProblem w{&forward.view(), x.data(), gy.data(), {border.data(), border.data(), border.data()},
+                           p.groups, p.in, p.out, segments, vector_sums.data()};
   run(k.depthwise_weight, w);
-  const Unpack bank{taps_sums.data(), segments, {1, out, 1, {kernel[0], kernel[1], kernel[2]}},
-                    {0, taps, 0, {kernel[1] * kernel[2], kernel[2], 1}}, filters.data()};
-  run(k.unpack, bank);
-  check_sums("depthwise weight gradient", k, p, gw, filters);
+  const Unpack bank{vector_sums.data(), segments, job.sizes, job.strides, gradient.data()};
+  for (int64_t i = 0; i < vector_parts(bank.sizes, k.lanes); ++i) unpack_vector(bank, k.lanes, i);
+  check_sums("depthwise weight gradient", k, p, gw, gradient);
 }
 
 }  // namespace

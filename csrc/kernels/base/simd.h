@@ -39,6 +39,21 @@ inline void end_stream() {
 // x - 0 is x, and compilers know it; x + 0 is not (it would lose the sign of a zero).
 inline Vec splat(float x) { return x - Vec{}; }
 
+// Lane l is v[index[l]].
+inline Vec permute(Vec v, Mask index) {
+#if defined(__AVX512F__)
+  // Masked by all lanes: GCC 12 warns of the plain one's undefined operand.
+  return reinterpret_cast<Vec>(
+      _mm512_maskz_permutexvar_ps(0xffff, reinterpret_cast<__m512i>(index), reinterpret_cast<__m512>(v)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Vec>(_mm256_permutevar8x32_ps(reinterpret_cast<__m256>(v), reinterpret_cast<__m256i>(index)));
+#else
+  Vec result;
+  for (int i = 0; i < kLanes; ++i) result[i] = v[index[i]];
+  return result;
+#endif
+}
+
 // The first n lanes (0 < n <= kLanes, or more for a whole vector); lanes beyond are zero, memory beyond is not touched.
 // A copy of n floats would be a call. For many loads of one n, `Lanes` holds it.
 #if defined(__AVX512F__)

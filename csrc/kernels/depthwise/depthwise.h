@@ -1,9 +1,10 @@
-// Depthwise convolution: a gather whose taps are diagonal.
+// Convolution in groups of few channels: a gather whose taps are block-diagonal.
 //
-//     output(p, c) = activation(bias(c) + sum over taps t and steps j of  weight(t, j, c) source(p, t, from(j, c)))
+//     output(p, o) = activation(bias(o) + sum over taps t and steps j of  weight(t, j, o) source(p, t, from(j, o)))
 //
-// Forward, channel c of `multiplier` times as many reads source channel c / multiplier (one step). In the gradient of the
-// input, channel c reads the `multiplier` channels that it fed (a step each).
+// where output channel o of group g = o / output_channels reads that group's channel j: from(j, o) = g * source_channels + j.
+// A vector holds whole groups side by side, and each of its lanes reads its own group's channel j: a permutation of one load.
+// Depthwise is the case of one channel: nothing to permute.
 #pragma once
 
 #include "kernels/base/activation.h"
@@ -16,23 +17,21 @@ struct DepthwiseProblem {
   const float* source;
   float* output;
   const float* outside[3];
-  int64_t channels, steps;
-  const int32_t* from;  // [step][channel]: the source channel; null where it is the channel itself
-  const float* weight;  // packed: [filter tap][step][channel, rounded up to whole vectors]
+  int64_t groups, source_channels, output_channels;  // channels of one group
+  const float* weight;  // packed: [vector][filter tap][source channel of a group][lane]
   const float* bias;
   Activation activation;
 };
 
-// result(t, c) = sum over pixels p of  source(p, t, from(c)) gradient(p, c).
+// result(t, j, o) = sum over pixels p of  source(p, t, from(j, o)) gradient(p, o).
 struct DepthwiseWeightProblem {
   const Gather* gather;
   const float* source;
   const float* gradient;
   const float* outside[3];
-  int64_t channels;
-  const int32_t* from;
+  int64_t groups, source_channels, output_channels;
   int64_t segments;
-  float* result;  // [segment][filter tap][channel, rounded up to whole vectors]
+  float* result;  // [segment][vector][filter tap][source channel of a group][lane]
 };
 
 }  // namespace convlayers

@@ -5,6 +5,7 @@
 
 #include "kernels/base/activation_body.h"
 #include "kernels/depthwise/depthwise.h"
+#include "kernels/depthwise/places_body.h"
 #include "kernels/depthwise/slide_body.h"
 
 namespace {
@@ -13,69 +14,55 @@ using convlayers::DepthwiseProblem;
 
 constexpr int64_t kDepthwiseRows = 6;
 
-// Lanes `channel`... of a source pixel, as this kernel's channels read it.
-template <bool Own>
-inline Vec load_channels(const float* pixel, const int32_t* from, int64_t channel, int64_t width) {
-  if constexpr (Own) return load_first(pixel + channel, width);
-  Vec v{};
-  for (int64_t i = 0; i < std::min<int64_t>(width, kLanes); ++i) v[i] = pixel[from[channel + i]];
-  return v;
-}
-
-// Channels c ... c + Vectors * kLanes of a tile of pixels. Several vectors share the loading of a pointer.
+// Vectors v ... v + Vectors of a tile of pixels; several share the loading of a pointer.
 template <bool Own, int Rows, int Vectors>
-void run_depthwise_tile(const DepthwiseProblem& p, const Region& r, const float* const* source, float* const* output,
-                        int64_t c, int64_t width) {
-  const int64_t stride = rounded(p.channels);
+void run_depthwise_tile(const DepthwiseProblem& p, const Places& places, const Region& r, const float* const* source,
+                        float* const* output, int64_t v0) {
+  const int64_t vector_floats = p.gather->filter_taps * p.source_channels * kLanes;
   Vec sum[Rows][Vectors];
   for (int v = 0; v < Vectors; ++v) {
-    const Vec bias = p.bias ? load_first(p.bias + c + v * kLanes, width - v * kLanes) : Vec{};
+    const Place& at = places[v0 + v];
+    const Vec bias = p.bias ? load_first(p.bias + at.output, at.width) : Vec{};
     for (int i = 0; i < Rows; ++i) sum[i][v] = bias;
   }
-  const auto accumulate = [&](int64_t lanes) __attribute__((always_inline)) {
-    for (int64_t k = 0; k < r.taps; ++k)
-      for (int64_t j = 0; j < p.steps; ++j) {
-        const float* weight = p.weight + (r.tap[k] * p.steps + j) * stride + c;
-        const int32_t* from = Own ? nullptr : p.from + j * p.channels;
-        Vec w[Vectors];
+  for (int64_t j = 0; j < p.source_channels; ++j)
+    for (int64_t k = 0; k < r.taps; ++k) {
+      const float* weight = p.weight + v0 * vector_floats + (r.tap[k] * p.source_channels + j) * kLanes;
 #pragma GCC unroll 4
-        for (int v = 0; v < Vectors; ++v) w[v] = load(weight + v * kLanes);
+      for (int v = 0; v < Vectors; ++v) {
+        const Vec w = load(weight + v * vector_floats);
+        const Reader<Own> read(places[v0 + v], j);
+        const Mask index = read.index(places, j);
 #pragma GCC unroll 8
-        for (int i = 0; i < Rows; ++i)
-#pragma GCC unroll 4
-          for (int v = 0; v < Vectors; ++v)
-            sum[i][v] += w[v] * load_channels<Own>(source[k * kDepthwiseRows + i], from, c + v * kLanes, lanes);
+        for (int i = 0; i < Rows; ++i) sum[i][v] += w * read.spread(read(source[k * kDepthwiseRows + i] + read.channel), index);
       }
-  };
-  if (width >= Vectors * kLanes)
-    accumulate(kLanes);
-  else
-    accumulate(width);  // one vector, cut
-  for (int i = 0; i < Rows; ++i)
-    for (int v = 0; v < Vectors; ++v)
-      store_first(output[i] + c + v * kLanes, activate(sum[i][v], p.activation), width - v * kLanes);
+    }
+  for (int v = 0; v < Vectors; ++v) {
+    const Place& at = places[v0 + v];
+    for (int i = 0; i < Rows; ++i) store_first(output[i] + at.output, activate(sum[i][v], p.activation), at.width);
+  }
 }
 
-// Channels from ... to (whole vectors, but for the last channels of all).
+// Vectors from ... to.
 template <bool Own, int Rows>
-void run_depthwise_channels(const DepthwiseProblem& p, const Region& r, const float* const* source,
-                            float* const* output, int64_t from, int64_t to) {
-  int64_t c = from;
-  for (; c + 2 * kLanes <= std::min(to, p.channels); c += 2 * kLanes)
-    run_depthwise_tile<Own, Rows, 2>(p, r, source, output, c, 2 * kLanes);
-  for (; c < to; c += kLanes) run_depthwise_tile<Own, Rows, 1>(p, r, source, output, c, p.channels - c);
+void run_depthwise_vectors(const DepthwiseProblem& p, const Places& places, const Region& r, const float* const* source,
+                           float* const* output, int64_t from, int64_t to) {
+  int64_t v = from;
+  if constexpr (Own)
+    for (; v + 2 <= to; v += 2) run_depthwise_tile<Own, Rows, 2>(p, places, r, source, output, v);
+  for (; v < to; ++v) run_depthwise_tile<Own, Rows, 1>(p, places, r, source, output, v);
 }
 
 template <bool Own>
-void run_depthwise_rows(const DepthwiseProblem& p, const Region& r, const float* const* source, float* const* output,
-                        int64_t rows, int64_t from, int64_t to) {
+void run_depthwise_rows(const DepthwiseProblem& p, const Places& places, const Region& r, const float* const* source,
+                        float* const* output, int64_t rows, int64_t from, int64_t to) {
   switch (rows) {
-    case 1: return run_depthwise_channels<Own, 1>(p, r, source, output, from, to);
-    case 2: return run_depthwise_channels<Own, 2>(p, r, source, output, from, to);
-    case 3: return run_depthwise_channels<Own, 3>(p, r, source, output, from, to);
-    case 4: return run_depthwise_channels<Own, 4>(p, r, source, output, from, to);
-    case 5: return run_depthwise_channels<Own, 5>(p, r, source, output, from, to);
-    default: return run_depthwise_channels<Own, 6>(p, r, source, output, from, to);
+    case 1: return run_depthwise_vectors<Own, 1>(p, places, r, source, output, from, to);
+    case 2: return run_depthwise_vectors<Own, 2>(p, places, r, source, output, from, to);
+    case 3: return run_depthwise_vectors<Own, 3>(p, places, r, source, output, from, to);
+    case 4: return run_depthwise_vectors<Own, 4>(p, places, r, source, output, from, to);
+    case 5: return run_depthwise_vectors<Own, 5>(p, places, r, source, output, from, to);
+    default: return run_depthwise_vectors<Own, 6>(p, places, r, source, output, from, to);
   }
 }
 
@@ -99,89 +86,128 @@ struct RowTile {
   int64_t stretch, apart;
 };
 
-// Of a vector of channels, Rows outputs: each source is read once for all that share it through the Taps of a group.
-template <int Rows, int Taps, int Stride>
-void run_row_tile(const DepthwiseProblem& p, const RowTile& s, int64_t c) {
+// Steps that one load serves: as many as registers hold weights of.
+constexpr int steps_together(int taps) { return kVectors == 4 && taps <= 5 ? 2 : 1; }
+
+// Of one vector, Rows outputs: each source is read once a step for all that share it through the Taps of a group.
+template <bool Own, int Rows, int Taps, int Stride>
+void run_row_tile(const DepthwiseProblem& p, const Places& places, const RowTile& s, int64_t v) {
   constexpr int kSources = (Rows - 1) * Stride + Taps;
-  const int64_t channels = rounded(p.channels), width = p.channels - c, unit = s.unit, jump = s.jump;
+  const Place at = places[v];
+  constexpr int kTogether = Own ? 1 : steps_together(Taps);
+  const int64_t steps = Own ? 1 : p.source_channels, tap_floats = steps * kLanes, unit = s.unit, jump = s.jump;
+  const float* weight = p.weight + v * p.gather->filter_taps * tap_floats;
   Vec sum[Rows];
-  const Vec bias = p.bias ? load_first(p.bias + c, width) : Vec{};
+  const Vec bias = p.bias ? load_first(p.bias + at.output, at.width) : Vec{};
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) sum[i] = bias;
 #pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) __builtin_prefetch(s.below + c * s.stretch + i * s.apart);
-  const Lanes lanes(width);
+  for (int i = 0; i < Rows; ++i) __builtin_prefetch(s.below + at.source * s.stretch + i * s.apart);
   for (int64_t l = 0; l < s.lines; ++l) {
     const int64_t* tap = s.line[l].tap;
     const Window* window = s.window;
     if constexpr (Taps > 1)
       for (int64_t k = 0; k < s.groups; ++k, ++window, tap += Taps * s.direction) {
         if (window->seen == 0) continue;
-        const float* at = s.line[l].at + window->at + c;
-        Vec w[Taps];
+        for_steps<Own, kTogether>(at, steps, [&]<int Steps>(std::integral_constant<int, Steps>, const Reader<Own>& read,
+                                                            int64_t j) __attribute__((always_inline)) {
+          Vec w[Steps][Taps];
+          Mask index[Steps];
 #pragma GCC unroll 8
-        for (int t = 0; t < Taps; ++t) w[t] = load(p.weight + tap[t * s.direction] * channels + c);
-        for_seen<kSources, Taps / 2>(window->seen, at, unit, [&](int i, const float* from) __attribute__((always_inline)) {
-          const Vec x = load(from, lanes);
+          for (int q = 0; q < Steps; ++q) {
+            index[q] = read.index(places, j + q);
 #pragma GCC unroll 8
-          for (int t = 0; t < Taps; ++t)
-            if (i >= t && (i - t) % Stride == 0 && (i - t) / Stride < Rows) sum[(i - t) / Stride] += w[t] * x;
+            for (int t = 0; t < Taps; ++t) w[q][t] = load(weight + tap[t * s.direction] * tap_floats + (j + q) * kLanes);
+          }
+          const float* from = s.line[l].at + window->at + read.channel;
+          for_seen<kSources, Taps / 2>(window->seen, from, unit, [&](int i, const float* pixel) __attribute__((always_inline)) {
+            const Vec source = read(pixel);
+#pragma GCC unroll 8
+            for (int q = 0; q < Steps; ++q) {
+              const Vec x = read.spread(source, index[q]);
+#pragma GCC unroll 8
+              for (int t = 0; t < Taps; ++t)
+                if (i >= t && (i - t) % Stride == 0 && (i - t) / Stride < Rows) sum[(i - t) / Stride] += w[q][t] * x;
+            }
+          });
         });
       }
     for (int64_t k = 0; k < s.singles; ++k, ++window, tap += s.direction) {
       if (window->seen == 0) continue;
-      const float* at = s.line[l].at + window->at + c;
-      const Vec w = load(p.weight + *tap * channels + c);
-      for_seen<Rows, 0>(window->seen, at, jump, [&](int i, const float* from) __attribute__((always_inline)) {
-        sum[i] += w * load(from, lanes);
+      for_steps<Own, kTogether>(at, steps, [&]<int Steps>(std::integral_constant<int, Steps>, const Reader<Own>& read,
+                                                          int64_t j) __attribute__((always_inline)) {
+        Vec w[Steps];
+        Mask index[Steps];
+#pragma GCC unroll 8
+        for (int q = 0; q < Steps; ++q) {
+          index[q] = read.index(places, j + q);
+          w[q] = load(weight + *tap * tap_floats + (j + q) * kLanes);
+        }
+        const float* from = s.line[l].at + window->at + read.channel;
+        for_seen<Rows, 0>(window->seen, from, jump, [&](int i, const float* pixel) __attribute__((always_inline)) {
+          const Vec source = read(pixel);
+#pragma GCC unroll 8
+          for (int q = 0; q < Steps; ++q) sum[i] += w[q] * read.spread(source, index[q]);
+        });
       });
     }
   }
-  if (width >= kLanes) {
+  if (at.width >= kLanes) {
 #pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) store(s.output[i] + c, sum[i]);
+    for (int i = 0; i < Rows; ++i) store(s.output[i] + at.output, sum[i]);
   } else {
 #pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) store_first(s.output[i] + c, sum[i], width);
+    for (int i = 0; i < Rows; ++i) store_first(s.output[i] + at.output, sum[i], at.width);
   }
   if (p.activation.code == convlayers::ActivationCode::kIdentity) return;
   for (int i = 0; i < Rows; ++i) {
-    float* to = s.output[i] + c;
-    store_first(to, activate(load_first(to, width), p.activation), width);
+    float* to = s.output[i] + at.output;
+    store_first(to, activate(load_first(to, at.width), p.activation), at.width);
   }
 }
 
-using RowTileFunction = void (*)(const DepthwiseProblem&, const RowTile&, int64_t);
-template <int Taps, int Stride, int... Rows>
+using RowTileFunction = void (*)(const DepthwiseProblem&, const Places&, const RowTile&, int64_t);
+template <bool Own, int Taps, int Stride, int... Rows>
 constexpr std::array<RowTileFunction, sizeof...(Rows)> row_tiles(std::integer_sequence<int, Rows...>) {
-  return {run_row_tile<Rows + 1, Taps, Stride>...};
+  return {run_row_tile<Own, Rows + 1, Taps, Stride>...};
 }
 // As many sums as registers hold beside weights and a source.
 constexpr int kStraightRows = kVectors == 4 ? 14 : 8;
-template <int Taps, int Stride>
-constexpr auto kRowTile = row_tiles<Taps, Stride>(std::make_integer_sequence<int, kStraightRows>{});
+template <bool Own, int Taps, int Stride>
+constexpr auto kRowTile = row_tiles<Own, Taps, Stride>(std::make_integer_sequence<int, kStraightRows>{});
+template <bool Own>
 inline RowTileFunction row_tile(const Slide& s, int64_t rows) {
   const auto row = static_cast<size_t>(rows - 1);
   switch (s.taps) {
-    case 2: return kRowTile<2, 1>[row];
-    case 3: return s.stride == 1 ? kRowTile<3, 1>[row] : kRowTile<3, 2>[row];
-    case 5: return s.stride == 1 ? kRowTile<5, 1>[row] : kRowTile<5, 2>[row];
-    case 7: return kRowTile<7, 1>[row];
-    default: return kRowTile<1, 1>[row];
+    case 2: return kRowTile<Own, 2, 1>[row];
+    case 3: return s.stride == 1 ? kRowTile<Own, 3, 1>[row] : kRowTile<Own, 3, 2>[row];
+    case 5: return s.stride == 1 ? kRowTile<Own, 5, 1>[row] : kRowTile<Own, 5, 2>[row];
+    case 7: return kRowTile<Own, 7, 1>[row];
+    default: return kRowTile<Own, 1, 1>[row];
   }
 }
 
-// Channels that are worth a task of their own.
-constexpr int64_t kStrip = 4 * kLanes;
+// Whether a lane reads its own channel and no other.
+template <class Problem>
+bool reads_own(const Problem& p) {
+  return p.source_channels == 1 && p.output_channels == 1;
+}
+template <class Problem>
+int64_t vector_count(const Problem& p) {
+  return GroupVectors(p.groups, p.source_channels, p.output_channels, kLanes).count();
+}
 
-// Tasks: bands of rows, and where these are few, parts of the channels.
-inline int64_t depthwise_parts(int64_t tasks, int64_t channels) {
+// Vectors that are worth a task of their own.
+constexpr int64_t kStrip = 4;
+
+// Tasks: bands of rows, and where these are few, parts of the vectors.
+inline int64_t depthwise_parts(int64_t tasks, int64_t vectors) {
   const int64_t n = std::max<int64_t>(tasks, 1);
-  return std::clamp<int64_t>((kTasks + n - 1) / n, 1, (channels + kStrip - 1) / kStrip);
+  return std::clamp<int64_t>((kTasks + n - 1) / n, 1, (vectors + kStrip - 1) / kStrip);
 }
 int64_t depthwise_tasks(const DepthwiseProblem& p) {
   const int64_t n = Bands(*p.gather).count();
-  return n * depthwise_parts(n, p.channels);
+  return n * depthwise_parts(n, vector_count(p));
 }
 
 // The sources of a row, line by line; how many. -1: some are outside, where the border is not of zeros.
@@ -236,7 +262,7 @@ class RowTiles {
   int64_t count(const DepthwiseProblem& p) {
     int64_t parts = 0;
     for (int64_t i = 0; i < p.gather->regions; ++i) {
-      const Slide s = p.from ? Slide() : Slide(*p.gather, p.gather->region[i], p.outside);
+      const Slide s(*p.gather, p.gather->region[i], p.outside);
       slide_.get()[i] = s;
       begin_.get()[i] = parts;
       parts += tiles(s) * s.every;
@@ -260,7 +286,8 @@ struct DepthwiseScratch {
 };
 
 // A band's rows, one after the other: their outputs are written, and most sources read, as they lie in memory.
-void run_rows(const DepthwiseProblem& p, const RowTiles& tiles, int64_t region, const Band& band,
+template <bool Own>
+void run_rows(const DepthwiseProblem& p, const Places& places, const RowTiles& tiles, int64_t region, const Band& band,
               const DepthwiseScratch& scratch, int64_t from, int64_t to) {
   const Region& r = p.gather->region[region];
   const Slide& s = tiles.slide(region);
@@ -269,7 +296,7 @@ void run_rows(const DepthwiseProblem& p, const RowTiles& tiles, int64_t region, 
   float* output[kStraightRows];
   RowTile tile{nullptr, 0, nullptr, s.unit * s.straight.step, s.jump * s.straight.step,
                s.groups, s.singles, s.direction, output, nullptr, 1, 0};
-  const bool dense = to - from == rounded(p.channels) && tile.jump <= to;
+  const bool dense = Own && to - from == places.count() && tile.jump <= to * kLanes;
   for (int64_t h = band.first; h < band.last; ++h) {
     const int64_t row = h - band.first, next = row + (h + 1 < band.last ? 1 : 0);
     if (scratch.lines[row] == kBordered) continue;
@@ -284,23 +311,25 @@ void run_rows(const DepthwiseProblem& p, const RowTiles& tiles, int64_t region, 
       tile.below = below + tile.window->at;
       tile.stretch = dense ? part->rows : 1;
       tile.apart = dense ? kLanes : tile.jump;
-      const RowTileFunction run = row_tile(s, part->rows);
-      for (int64_t c = from; c < to; c += kLanes) run(p, tile, c);
+      const RowTileFunction run = row_tile<Own>(s, part->rows);
+      for (int64_t v = from; v < to; ++v) run(p, places, tile, v);
     }
   }
 }
 
-void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
+template <bool Own>
+void run_depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
   const Bands bands(g);
-  const int64_t parts = depthwise_parts(bands.count(), p.channels), vectors = rounded(p.channels) / kLanes;
+  const Places places(p.groups, p.source_channels, p.output_channels);
+  const int64_t vectors = places.count(), parts = depthwise_parts(bands.count(), vectors);
   int64_t most_taps = 0;
   for (int64_t i = 0; i < g.regions; ++i) most_taps = std::max(most_taps, g.region[i].taps);
   DepthwiseScratch scratch{
       Scratch<const float*>(most_taps * kDepthwiseRows), Scratch<SourceLine>(most_taps * bands.rows()), {}, {}};
   const RowTiles tiles(p);
   for (int64_t task = begin; task < end; ++task) {
-    const int64_t from = vectors * (task % parts) / parts * kLanes, to = vectors * (task % parts + 1) / parts * kLanes;
+    const int64_t from = vectors * (task % parts) / parts, to = vectors * (task % parts + 1) / parts;
     for (int64_t i = 0; i < g.regions; ++i) {
       const Region& r = g.region[i];
       const Slide& s = tiles.slide(i);
@@ -310,7 +339,7 @@ void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
         for (int64_t h = band.first; h < band.last; ++h)
           scratch.lines[h - band.first] = fill_row(p, r, s, Row(g, r, band.batch, band.depth, h),
                                                    scratch.line.get() + (h - band.first) * (r.taps / r.axis[2].taps));
-        run_rows(p, tiles, i, band, scratch, from, to);
+        run_rows<Own>(p, places, tiles, i, band, scratch, from, to);
       }
       const auto others = [&](int64_t count) {
         float* output[kDepthwiseRows];
@@ -318,8 +347,7 @@ void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
         fill_sources(g, r, scratch.pixels, 0, count, p.source, p.outside, table, kDepthwiseRows,
                      [](int64_t k) { return k; });
         for (int64_t k = 0; k < count; ++k) output[k] = p.output + scratch.pixels.output[k];
-        p.from ? run_depthwise_rows<false>(p, r, table, output, count, from, to)
-               : run_depthwise_rows<true>(p, r, table, output, count, from, to);
+        run_depthwise_rows<Own>(p, places, r, table, output, count, from, to);
       };
       for (int64_t h = band.first; h < band.last; ++h) {
         const bool done = slides && scratch.lines[h - band.first] != kBordered;
@@ -328,6 +356,10 @@ void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
       }
     }
   }
+}
+
+void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
+  reads_own(p) ? run_depthwise<true>(p, begin, end) : run_depthwise<false>(p, begin, end);
 }
 
 }  // namespace

@@ -9,28 +9,43 @@ using convlayers::DepthwiseWeightProblem;
 
 constexpr int64_t kWeightTaps = 12;  // taps whose gradients are summed side by side in registers
 
-// Taps first ... first + Taps of one vector of channels, over some pixels; source is [tap][pixel].
+// One vector's sums of some steps, the first `step`. Those of tap t are at result + t * stride, a vector a step.
+template <bool Own>
+struct Sums {
+  Reader<Own> read;
+  Mask index;  // of the first step
+  int64_t output, stride;
+  Lanes lanes;
+  float* result;
+
+  Sums(const DepthwiseWeightProblem& p, const Places& places, int64_t v, int64_t step, float* segment)
+      : read(places[v], step), index(read.index(places, step)), output(places[v].output),
+        stride(p.source_channels * kLanes), lanes(places[v].width),
+        result(segment + (v * p.gather->filter_taps * p.source_channels + step) * kLanes) {}
+};
+
+// Taps first ... first + Taps, over some pixels; source is [tap][pixel].
 template <bool Own, int Taps>
 void sum_taps(const DepthwiseWeightProblem& p, const Region& r, int64_t count, const Pixels& pixels,
-              const float* const* source, int64_t first, int64_t c, float* result) {
-  const int64_t stride = rounded(p.channels), width = std::min<int64_t>(p.channels - c, kLanes);
+              const float* const* source, int64_t first, const Sums<Own>& s) {
   Vec sum[Taps] = {};
   for (int64_t i = 0; i < count; ++i) {
-    const Vec gradient = load_first(p.gradient + pixels.output[i] + c, width);
+    const Vec gradient = load(p.gradient + pixels.output[i] + s.output, s.lanes);
 #pragma GCC unroll 12
     for (int k = 0; k < Taps; ++k)
-      sum[k] += gradient * load_channels<Own>(source[(first + k) * count + i], p.from, c, width);
+      sum[k] += gradient * s.read.spread(s.read(source[(first + k) * count + i] + s.read.channel), s.index);
   }
   for (int k = 0; k < Taps; ++k) {
-    float* to = result + r.tap[first + k] * stride + c;
+    float* to = s.result + r.tap[first + k] * s.stride;
     store(to, load(to) + sum[k]);
   }
 }
 
+template <bool Own>
 using SumTaps = void (*)(const DepthwiseWeightProblem&, const Region&, int64_t, const Pixels&, const float* const*,
-                         int64_t, int64_t, float*);
+                         int64_t, const Sums<Own>&);
 template <bool Own, int... Taps>
-constexpr std::array<SumTaps, sizeof...(Taps)> sums_of_taps(std::integer_sequence<int, Taps...>) {
+constexpr std::array<SumTaps<Own>, sizeof...(Taps)> sums_of_taps(std::integer_sequence<int, Taps...>) {
   return {sum_taps<Own, Taps + 1>...};
 }
 template <bool Own>
@@ -38,11 +53,11 @@ constexpr auto kSumTaps = sums_of_taps<Own>(std::make_integer_sequence<int, kWei
 
 template <bool Own>
 void sum_all_taps(const DepthwiseWeightProblem& p, const Region& r, int64_t count, const Pixels& pixels,
-                  const float* const* source, int64_t c, float* result) {
+                  const float* const* source, const Sums<Own>& s) {
   const int64_t passes = (r.taps + kWeightTaps - 1) / kWeightTaps;
   for (int64_t i = 0; i < passes; ++i) {
     const int64_t first = r.taps * i / passes, taps = r.taps * (i + 1) / passes - first;
-    kSumTaps<Own>[static_cast<size_t>(taps - 1)](p, r, count, pixels, source, first, c, result);
+    kSumTaps<Own>[static_cast<size_t>(taps - 1)](p, r, count, pixels, source, first, s);
   }
 }
 
@@ -67,16 +82,21 @@ struct RowSum {
   int64_t line_taps, direction;
 };
 
-// Of a vector of channels, Lines by Taps sums: each source is read once for all the taps of its line.
-template <int Lines, int Taps, int Stride>
-void sum_rows(const DepthwiseWeightProblem& p, const RowSum& s, int64_t c, float* result) {
-  const int64_t width = p.channels - c, channels = rounded(p.channels);
-  Vec sum[Lines][Taps] = {};
-  const Lanes lanes(width);
+// Several by Taps sums: each source is read once for all the taps of its line. Own: of several lines; else of one line and
+// several steps.
+template <bool Own, int Several, int Taps, int Stride>
+void sum_rows(const RowSum& s, const Sums<Own>& sums) {
+  constexpr int kLines = Own ? Several : 1, kSteps = Own ? 1 : Several;
+  Vec sum[kLines][kSteps][Taps] = {};
+  const Lanes lanes = sums.lanes;
+  const Reader<Own> read = sums.read;
+  Mask index[kSteps];
+#pragma GCC unroll 4
+  for (int q = 0; q < kSteps; ++q) index[q] = sums.index + q;
   bool any = false;  // whether there is something to add: large kernels see little of a small picture
   for (int64_t row = 0; row < s.rows; ++row) {
     const float* const* line = s.line + row * s.lines;
-    const float* gradient = s.gradient[row] + c;
+    const float* gradient = s.gradient[row] + sums.output;
     for (int64_t k = 0; k < s.count; ++k) {
       const int64_t* offset = s.offset + s.outputs[k].first;
       const Window& window = s.window[k];
@@ -85,16 +105,21 @@ void sum_rows(const DepthwiseWeightProblem& p, const RowSum& s, int64_t c, float
 #pragma GCC unroll 8
         for (int i = 0; i < Count; ++i) g[i] = load(gradient + offset[i * s.every], lanes);
 #pragma GCC unroll 4
-        for (int l = 0; l < Lines; ++l) {
+        for (int l = 0; l < kLines; ++l) {
           if (!line[l] || window.seen == 0) continue;
           any = true;
-          const float* at = line[l] + window.at + c;
+          const float* at = line[l] + window.at + read.channel;
           for_seen<(Count - 1) * Stride + Taps, Taps / 2>(window.seen, at, s.unit, [&](int i, const float* from)
                                                           __attribute__((always_inline)) {
-            const Vec x = load(from, lanes);
+            const Vec source = read(from);
+#pragma GCC unroll 4
+            for (int q = 0; q < kSteps; ++q) {
+              const Vec x = read.spread(source, index[q]);
 #pragma GCC unroll 8
-            for (int t = 0; t < Taps; ++t)
-              if (i >= t && (i - t) % Stride == 0 && (i - t) / Stride < Count) sum[l][t] += g[(i - t) / Stride] * x;
+              for (int t = 0; t < Taps; ++t)
+                if (i >= t && (i - t) % Stride == 0 && (i - t) / Stride < Count)
+                  sum[l][q][t] += g[(i - t) / Stride] * x;
+            }
           });
         }
       };
@@ -108,31 +133,37 @@ void sum_rows(const DepthwiseWeightProblem& p, const RowSum& s, int64_t c, float
   }
   if (!any) return;
 #pragma GCC unroll 4
-  for (int l = 0; l < Lines; ++l)
+  for (int l = 0; l < kLines; ++l)
 #pragma GCC unroll 8
-    for (int t = 0; t < Taps; ++t) {
-      float* to = result + s.tap[l * s.line_taps + t * s.direction] * channels + c;
-      store(to, load(to) + sum[l][t]);
-    }
+    for (int t = 0; t < Taps; ++t)
+#pragma GCC unroll 4
+      for (int q = 0; q < kSteps; ++q) {
+        float* to = sums.result + s.tap[l * s.line_taps + t * s.direction] * sums.stride + q * kLanes;
+        store(to, load(to) + sum[l][q][t]);
+      }
 }
 
-using RowSumFunction = void (*)(const DepthwiseWeightProblem&, const RowSum&, int64_t, float*);
-// As many lines as registers hold sums of, beside the gradients and a source.
+template <bool Own>
+using RowSumFunction = void (*)(const RowSum&, const Sums<Own>&);
+// As many lines, or steps, as registers hold sums of, beside the gradients and a source.
 constexpr int most_lines(int taps) { return taps <= 3 || kVectors == 4 ? 3 : taps == 5 ? 2 : 1; }
-template <int Taps, int Stride, int... Lines>
-constexpr std::array<RowSumFunction, sizeof...(Lines)> row_sums(std::integer_sequence<int, Lines...>) {
-  return {sum_rows<Lines + 1, Taps, Stride>...};
+constexpr int most_steps(int taps) { return taps <= 3 ? kVectors : kVectors / 2; }
+constexpr int several(bool own, int taps) { return own ? most_lines(taps) : most_steps(taps); }
+template <bool Own, int Taps, int Stride, int... Several>
+constexpr std::array<RowSumFunction<Own>, sizeof...(Several)> row_sums(std::integer_sequence<int, Several...>) {
+  return {sum_rows<Own, Several + 1, Taps, Stride>...};
 }
-template <int Taps, int Stride>
-constexpr auto kRowSum = row_sums<Taps, Stride>(std::make_integer_sequence<int, most_lines(Taps)>{});
-inline RowSumFunction row_sum(int64_t taps, int64_t stride, int64_t lines) {
-  const auto line = static_cast<size_t>(lines - 1);
+template <bool Own, int Taps, int Stride>
+constexpr auto kRowSum = row_sums<Own, Taps, Stride>(std::make_integer_sequence<int, several(Own, Taps)>{});
+template <bool Own>
+inline RowSumFunction<Own> row_sum(int64_t taps, int64_t stride, int64_t count) {
+  const auto some = static_cast<size_t>(count - 1);
   switch (taps) {
-    case 2: return kRowSum<2, 1>[line];
-    case 3: return stride == 1 ? kRowSum<3, 1>[line] : kRowSum<3, 2>[line];
-    case 5: return stride == 1 ? kRowSum<5, 1>[line] : kRowSum<5, 2>[line];
-    case 7: return kRowSum<7, 1>[line];
-    default: return kRowSum<1, 1>[line];
+    case 2: return kRowSum<Own, 2, 1>[some];
+    case 3: return stride == 1 ? kRowSum<Own, 3, 1>[some] : kRowSum<Own, 3, 2>[some];
+    case 5: return stride == 1 ? kRowSum<Own, 5, 1>[some] : kRowSum<Own, 5, 2>[some];
+    case 7: return kRowSum<Own, 7, 1>[some];
+    default: return kRowSum<Own, 1, 1>[some];
   }
 }
 
@@ -171,11 +202,21 @@ class SlidingOutputs {
   int64_t count_ = 0;
 };
 
+// Calls f(first, how many) for runs of steps of near equal length, each within one vector of sources.
+template <class F>
+void for_step_runs(int64_t steps, int64_t most, const F& f) {
+  for (int64_t from = 0; from < steps; from += kLanes) {
+    const int64_t here = std::min<int64_t>(kLanes, steps - from), runs = (here + most - 1) / most;
+    for (int64_t i = 0; i < runs; ++i) f(from + here * i / runs, here * (i + 1) / runs - here * i / runs);
+  }
+}
+
 // Some rows of a band: as many at a time as make a few outputs, and of those all taps, so that what they share stays near.
-void sum_band(const DepthwiseWeightProblem& p, const Region& r, const Slide& s, const SlidingOutputs& all, RowSum sum,
-              int64_t rows, int64_t from, int64_t to, float* result) {
+template <bool Own>
+void sum_band(const DepthwiseWeightProblem& p, const Places& places, const Region& r, const Slide& s,
+              const SlidingOutputs& all, RowSum sum, int64_t rows, int64_t from, int64_t to, float* result) {
   constexpr int64_t kWidth = 28;
-  const int64_t most = most_lines(static_cast<int>(s.taps)), portions = (sum.lines + most - 1) / most;
+  const int64_t most = Own ? most_lines(static_cast<int>(s.taps)) : 1, portions = (sum.lines + most - 1) / most;
   const int64_t together = std::max<int64_t>(1, kWidth / (s.last - s.first));
   const float* const* line = sum.line;
   const float* const* gradient = sum.gradient;
@@ -186,7 +227,7 @@ void sum_band(const DepthwiseWeightProblem& p, const Region& r, const Slide& s, 
       sum.gradient = gradient + row;
       sum.outputs = all.outputs() + first;
       sum.count = last - first;
-      for (int64_t c = from; c < to; c += kLanes)
+      for (int64_t v = from; v < to; ++v)
         for (int64_t portion = 0; portion < portions; ++portion) {
           const int64_t l = sum.lines * portion / portions, some = sum.lines * (portion + 1) / portions - l;
           sum.line = line + row * sum.lines + l;
@@ -196,36 +237,44 @@ void sum_band(const DepthwiseWeightProblem& p, const Region& r, const Slide& s, 
             sum.window = all.windows(k) + first;
             sum.unit = (single ? s.jump : s.unit) * s.straight.step;
             sum.tap = s.first_tap(r, l) + tap * s.direction;
-            row_sum(single ? 1 : s.taps, s.stride, some)(p, sum, c, result);
+            const int64_t taps = single ? 1 : s.taps;
+            if constexpr (Own)
+              row_sum<Own>(taps, s.stride, some)(sum, Sums<Own>(p, places, v, 0, result));
+            else
+              for_step_runs(p.source_channels, most_steps(static_cast<int>(taps)), [&](int64_t j, int64_t steps) {
+                row_sum<Own>(taps, s.stride, steps)(sum, Sums<Own>(p, places, v, j, result));
+              });
           }
         }
     }
 }
 
-// Tasks: segments of the bands, each with sums of its own, and where these are few, parts of the channels.
+// Tasks: segments of the bands, each with sums of its own, and where these are few, parts of the vectors.
 int64_t depthwise_weight_tasks(const DepthwiseWeightProblem& p) {
-  return p.segments * depthwise_parts(p.segments, p.channels);
+  return p.segments * depthwise_parts(p.segments, vector_count(p));
 }
 
-void depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_t end) {
+template <bool Own>
+void run_depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
   const Bands bands(g);
-  const int64_t stride = rounded(p.channels), parts = depthwise_parts(p.segments, p.channels);
+  const Places places(p.groups, p.source_channels, p.output_channels);
+  const int64_t vectors = places.count(), parts = depthwise_parts(p.segments, vectors);
+  const int64_t vector_floats = g.filter_taps * p.source_channels * kLanes;
   int64_t most_taps = 0;
   for (int64_t i = 0; i < g.regions; ++i) most_taps = std::max(most_taps, g.region[i].taps);
   const Scratch<const float*> table(most_taps * kChunk), line(most_taps * bands.rows()), gradient(bands.rows());
   Pixels pixels;
-  const auto range = [&](int64_t part) { return stride / kLanes * part / parts * kLanes; };  // of a task's channels
-  const auto sums = [&](int64_t task) { return p.result + task / parts * g.filter_taps * stride; };
+  const auto range = [&](int64_t part) { return vectors * part / parts; };  // of a task's vectors
+  const auto sums = [&](int64_t task) { return p.result + task / parts * vectors * vector_floats; };
   for (int64_t task = begin; task < end; ++task) {
     const int64_t from = range(task % parts), to = range(task % parts + 1);
-    for (int64_t t = 0; t < g.filter_taps; ++t)
-      std::memset(sums(task) + t * stride + from, 0, static_cast<size_t>(to - from) * sizeof(float));
+    std::memset(sums(task) + from * vector_floats, 0, static_cast<size_t>((to - from) * vector_floats) * sizeof(float));
   }
   for (int64_t i = 0; i < g.regions; ++i) {
     const Region& r = g.region[i];
     if (r.taps == 0) continue;
-    const Slide s = p.from ? Slide() : Slide(g, r, p.outside);
+    const Slide s(g, r, p.outside);
     const SlidingOutputs outputs(r, s);
     RowSum sum{};
     sum.line = line.get();
@@ -240,9 +289,9 @@ void depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_t en
       float* result = sums(task);
       const auto others = [&](int64_t count) {
         fill_sources(g, r, pixels, 0, count, p.source, p.outside, table.get(), count, [](int64_t k) { return k; });
-        for (int64_t c = from; c < to; c += kLanes)
-          p.from ? sum_all_taps<false>(p, r, count, pixels, table.get(), c, result)
-                 : sum_all_taps<true>(p, r, count, pixels, table.get(), c, result);
+        for (int64_t v = from; v < to; ++v)
+          for (int64_t j = 0; j < p.source_channels; ++j)
+            sum_all_taps<Own>(p, r, count, pixels, table.get(), Sums<Own>(p, places, v, j, result));
       };
       const int64_t last = bands.count() * (segment + 1) / p.segments;
       for (int64_t index = bands.count() * segment / p.segments; index < last; ++index) {
@@ -259,10 +308,14 @@ void depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_t en
           if (zeros) gradient.get()[rows++] = p.gradient + row.output;
           for_others(r, row, zeros ? s.first : 0, zeros ? s.last : 0, kChunk, pixels, others);
         }
-        if (rows > 0) sum_band(p, r, s, outputs, sum, rows, from, to, result);
+        if (rows > 0) sum_band<Own>(p, places, r, s, outputs, sum, rows, from, to, result);
       }
     }
   }
+}
+
+void depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_t end) {
+  reads_own(p) ? run_depthwise_weight<true>(p, begin, end) : run_depthwise_weight<false>(p, begin, end);
 }
 
 }  // namespace

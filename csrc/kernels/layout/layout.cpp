@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/depthwise/vectors.h"
+
 namespace convlayers {
 namespace {
 
@@ -25,6 +27,21 @@ void transpose_four(const float* from, int64_t from_stride, float* to, int64_t t
   for (int i = 0; i < 4; ++i) *reinterpret_cast<UnalignedFour*>(to + i * to_stride) = column[i];
 }
 
+GroupVectors group_vectors(const FilterSizes& s, int64_t lanes) {
+  return GroupVectors(s.groups, s.columns, s.rows, lanes);
+}
+
+// Calls f(where a filter lies, where its first tap is packed) for all filters of a vector's lanes.
+template <class F>
+void for_lanes(const FilterSizes& sizes, const FilterStrides& strides, int64_t lanes, int64_t vector, const F& f) {
+  const GroupVectors g = group_vectors(sizes, lanes);
+  for (int64_t l = 0; l < g.width(vector); ++l) {
+    const int64_t row = g.row(vector) + l;
+    const int64_t offset = (g.group(vector) + row / g.out) * strides.group + row % g.out * strides.row;
+    for (int64_t c = 0; c < g.in; ++c) f(offset + c * strides.column, (vector * sizes.taps() * g.in + c) * lanes + l);
+  }
+}
+
 }  // namespace
 
 int64_t transpose_parts(const Transpose& t) { return t.batch * parts(t.columns, kTile); }
@@ -46,6 +63,32 @@ void transpose(const Transpose& t, int64_t index) {
     for (; c < last; ++c)
       for (int64_t r = row; r < end; ++r) to[c * t.rows + r] = from[r * t.columns + c];
   }
+}
+
+int64_t vector_parts(const FilterSizes& sizes, int64_t lanes) { return group_vectors(sizes, lanes).count(); }
+int64_t vector_floats(const FilterSizes& sizes, int64_t lanes) {
+  return sizes.taps() * sizes.columns * vector_parts(sizes, lanes) * lanes;
+}
+
+void pack_vector(const Pack& p, int64_t lanes, int64_t index) {
+  const int64_t taps = p.sizes.taps(), width = p.sizes.columns * lanes;
+  std::fill(p.packed + index * taps * width, p.packed + (index + 1) * taps * width, 0.f);
+  for_lanes(p.sizes, p.strides, lanes, index, [&](int64_t filter, int64_t packed) {
+    for (int64_t t = 0; t < taps; ++t)
+      p.packed[packed + t * width] = p.weight[filter + tap_offset(p.sizes, p.strides, t)];
+  });
+}
+
+void unpack_vector(const Unpack& u, int64_t lanes, int64_t index) {
+  const int64_t taps = u.sizes.taps(), width = u.sizes.columns * lanes, segment = vector_floats(u.sizes, lanes);
+  for_lanes(u.sizes, u.strides, lanes, index, [&](int64_t filter, int64_t packed) {
+    for (int64_t t = 0; t < taps; ++t) {
+      const float* from = u.segments + packed + t * width;
+      float sum = *from;
+      for (int64_t s = 1; s < u.count; ++s) sum += from[s * segment];
+      u.weight[filter + tap_offset(u.sizes, u.strides, t)] = sum;
+    }
+  });
 }
 
 }  // namespace convlayers

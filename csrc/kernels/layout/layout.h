@@ -25,6 +25,13 @@ struct FilterSizes {
   int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
 };
 
+// Where a tap of a filter lies. Static: kernels of every instruction set compile it for themselves (see base/simd.h).
+static inline int64_t tap_offset(const FilterSizes& sizes, const FilterStrides& strides, int64_t tap) {
+  const int64_t w = tap % sizes.kernel[2], h = tap / sizes.kernel[2] % sizes.kernel[1],
+                d = tap / sizes.kernel[2] / sizes.kernel[1];
+  return d * strides.axis[0] + h * strides.axis[1] + w * strides.axis[2];
+}
+
 // A filter bank, packed for the direct kernel (see direct.h).
 struct Pack {
   const float* weight;
@@ -41,5 +48,12 @@ struct Unpack {
   FilterStrides strides;
   float* weight;
 };
+
+// The same for the depthwise kernels (see depthwise.h): packed is [vector][tap][column][lane], segments [segment] of that;
+// one part a vector.
+int64_t vector_floats(const FilterSizes& sizes, int64_t lanes);
+int64_t vector_parts(const FilterSizes& sizes, int64_t lanes);
+void pack_vector(const Pack& p, int64_t lanes, int64_t index);
+void unpack_vector(const Unpack& u, int64_t lanes, int64_t index);
 
 }  // namespace convlayers

@@ -194,7 +194,10 @@ _ranked_while_compiling._dynamo_marked_constant = True  # type: ignore[attr-defi
 def candidates(call: Call, exact: bool) -> tuple[str, ...]:
     """Our kernels that can compute it, the likely best first: the rule where there are no numbers to compare."""
     if call.groups > 1:
-        return ("depthwise", "direct") if call.groups == call.in_channels else ("direct",)
+        if call.groups == call.in_channels:
+            return ("depthwise", "direct")
+        few = max(call.in_channels, call.out_channels) <= 8 * call.groups
+        return ("grouped", "direct") if few else ("direct", "grouped")
     if exact or cost.winograd_tile(call.kernel, call.stride, call.dilation) is None:
         return ("direct",)
     return ("winograd", "direct") if _has_many_channels(call) else ("direct", "winograd")
