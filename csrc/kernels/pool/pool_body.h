@@ -10,7 +10,7 @@ namespace {
 using convlayers::PoolProblem;
 
 constexpr int kPoolVectors = 4;     // vectors of channels that share a walk through the window
-constexpr int64_t kPoolPixels = 32;  // pixels of a row in a task
+using convlayers::kPoolPixels;
 constexpr int64_t kPoolTasks = 32;   // where there are fewer, channels are cut, too
 
 // How the work is cut, from the problem alone: pieces of rows, then parts of the channels.
@@ -27,9 +27,6 @@ struct PoolSplit {
     tasks = n * parts;
   }
 };
-
-int64_t pool_tasks(const PoolProblem& p) { return PoolSplit(p, false).tasks; }
-int64_t pool_adjoint_tasks(const PoolProblem& p) { return PoolSplit(p, true).tasks; }
 
 template <int V>
 struct Vectors {
@@ -189,7 +186,7 @@ inline void max_block(const PoolProblem& p, const int64_t (&at)[4], const Span (
   }
 }
 
-void max_pool(const PoolProblem& p, int64_t begin, int64_t end) {
+void max_pool_pixels(const PoolProblem& p, int64_t begin, int64_t end) {
   Span s[3]{};
   for_each_pixel(p, false, begin, end, [&](const int64_t (&at)[4], const auto& blocks) {
     find_spans(p, at, window_of, s);
@@ -206,7 +203,7 @@ void max_pool(const PoolProblem& p, int64_t begin, int64_t end) {
   if (p.stream) end_stream();
 }
 
-void max_pool_adjoint(const PoolProblem& p, int64_t begin, int64_t end) {
+void max_pool_adjoint_pixels(const PoolProblem& p, int64_t begin, int64_t end) {
   Span s[3]{};
   for_each_pixel(p, true, begin, end, [&](const int64_t (&at)[4], const auto& blocks) {
     find_spans(p, at, outputs_of, s);
@@ -244,7 +241,7 @@ void max_pool_adjoint(const PoolProblem& p, int64_t begin, int64_t end) {
   if (p.stream) end_stream();
 }
 
-void avg_pool(const PoolProblem& p, int64_t begin, int64_t end) {
+void avg_pool_pixels(const PoolProblem& p, int64_t begin, int64_t end) {
   Span s[3]{};
   for_each_pixel(p, false, begin, end, [&](const int64_t (&at)[4], const auto& blocks) {
     find_spans(p, at, window_of, s);
@@ -274,7 +271,7 @@ void avg_pool(const PoolProblem& p, int64_t begin, int64_t end) {
   if (p.stream) end_stream();
 }
 
-void avg_pool_adjoint(const PoolProblem& p, int64_t begin, int64_t end) {
+void avg_pool_adjoint_pixels(const PoolProblem& p, int64_t begin, int64_t end) {
   Span s[3]{};
   for_each_pixel(p, true, begin, end, [&](const int64_t (&at)[4], const auto& blocks) {
     find_spans(p, at, outputs_of, s);
