@@ -57,9 +57,14 @@ inline void pool_box(const PoolProblem& p, const PoolBoxes& boxes, bool adjoint,
   if (p.index) q.index += n * p.index_strides.batch + channel * p.index_strides.channel;
   if (p.source_plane) {
     from.for_each_run(p.source_strides, [&](int64_t first, int64_t at, int64_t run) {
-      for (int64_t c = 0; c < q.channels; c += kLanes)
-        transpose_rows(q.source + c * p.source_plane + first, p.source_plane, std::min<int64_t>(kLanes, q.channels - c),
-                       run, source + at * boxes.planes + c, boxes.planes);
+      for (int64_t c = 0; c < q.channels; c += kLanes) {
+        const float* rows = q.source + c * p.source_plane + first;
+        const int64_t next = kLanes * p.source_plane;  // planes are too short for processors to foresee
+        for (int64_t r = c + kLanes; r < std::min(c + 2 * kLanes, q.channels); ++r)
+          for (int64_t i = 0; i < run; i += 16) __builtin_prefetch(rows + next + (r - c - kLanes) * p.source_plane + i);
+        transpose_rows(rows, p.source_plane, std::min<int64_t>(kLanes, q.channels - c), run,
+                       source + at * boxes.planes + c, boxes.planes);
+      }
     });
     q.source_strides = from.strides(boxes.planes);
     q.source = source - from.offset(q.source_strides);

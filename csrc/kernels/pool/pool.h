@@ -52,7 +52,7 @@ struct PoolProblem {
 
 constexpr int kNoTap = 255;
 
-constexpr int64_t kPoolPixels = 32;  // pixels of a row in a task
+constexpr int64_t kPoolPixels = 128;  // pixels of a row in a task
 
 // Contiguous planes, on either side, are pooled in boxes: some planes side by side, and a part of the results along each
 // axis. What a box reads is transposed to channels last, pooled in cache, and its results are transposed back.
