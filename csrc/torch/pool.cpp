@@ -30,6 +30,11 @@ void check_indices(const Tensor& t, int64_t dim) {
   STD_TORCH_CHECK(t.dim() == dim, "convlayers: indices must have ", dim, " dimensions; received ", t.dim());
 }
 
+void check_image(const Tensor& input, size_t rank, const char* name) {
+  STD_TORCH_CHECK(rank >= 1 && rank <= 3, "convlayers: pooling takes 1 to 3 spatial axes");
+  check_tensor(input, name, static_cast<int64_t>(rank) + 2);
+}
+
 // The windows of a call, checked: a call of the bare operator must not read out of bounds.
 struct WindowArguments {
   const Ints &kernel, &stride, &low, &high, &dilation;
@@ -66,6 +71,12 @@ void set_windows(PoolProblem& p, const Ints& input, const Ints& output, const Wi
   }
 }
 
+int64_t plane_of(const Ints& size) {
+  int64_t plane = 1;
+  for (const int64_t s : size) plane *= s;
+  return plane;
+}
+
 // Beyond the last float that a source holds.
 const float* end_of(const Source& source, int64_t batch, int64_t channels, const Ints& spatial) {
   const Strides& s = source.strides();
@@ -74,21 +85,59 @@ const float* end_of(const Source& source, int64_t batch, int64_t channels, const
   return source.data() + last;
 }
 
-// Pools `tensor` into `result` by one of the kernels of the table.
-void pool(const Kernel<PoolProblem>& kernel, PoolProblem& p, const Tensor& tensor, Result& result) {
-  if (result.empty()) return;
-  const Source source(tensor);
+Strides plane_strides(int64_t channels, const Ints& spatial) {
+  Strides s{0, {0, 0, 0}};
+  int64_t stride = 1;
+  for (size_t i = spatial.size(), a = 3; i-- > 0;) {
+    s.axis[--a] = stride;
+    stride *= spatial[i];
+  }
+  for (size_t a = 0; a < 3 - spatial.size(); ++a) s.axis[a] = stride;
+  s.batch = channels * stride;
+  return s;
+}
+
+// Pools `tensor` to a new one of this size and layout.
+Tensor pool(const Kernel<PoolProblem>& kernel, bool adjoint, PoolProblem& p, const Tensor& tensor, bool channels_last,
+            const Ints& size) {
   p.batch = tensor.size(0);
   p.channels = tensor.size(1);
-  p.source = source.data();
-  p.source_strides = source.strides();
-  p.source_end = tensor.numel() > 0 ? end_of(source, p.batch, p.channels, spatial(tensor)) : p.source;
-  p.output = result.data();
-  p.output_strides = result.strides();
+  const Ints from_size = spatial(tensor);
+  const bool boxes = PoolBoxes(p, adjoint).fit();
+  const int64_t from_plane = plane_of(from_size), to_plane = plane_of(size);
+  const bool from_planes = boxes && tensor.is_contiguous() && p.channels > 1 && from_plane > 1;
+  const bool to_planes = boxes && !channels_last && p.channels > 1 && to_plane > 1;
+  std::optional<Source> source;
+  std::optional<Result> result;
+  Tensor output = tensor;
+  if (to_planes) {
+    output = new_in_layout(false, p.batch, p.channels, size, ScalarType::Float);
+    p.output = static_cast<float*>(output.data_ptr());
+    p.output_strides = plane_strides(p.channels, size);
+    p.output_plane = to_plane;
+    if (output.numel() == 0) return output;
+  } else {
+    result.emplace(channels_last, p.batch, p.channels, size);
+    p.output = result->data();
+    p.output_strides = result->strides();
+    if (result->empty()) return result->deliver();
+  }
+  if (from_planes) {
+    p.source = static_cast<const float*>(tensor.const_data_ptr());
+    p.source_strides = plane_strides(p.channels, from_size);
+    p.source_plane = from_plane;
+    p.source_end = p.source + tensor.numel();
+  } else {
+    source.emplace(tensor);
+    p.source = source->data();
+    p.source_strides = source->strides();
+    p.source_end = tensor.numel() > 0 ? end_of(*source, p.batch, p.channels, from_size) : p.source;
+  }
   // More results than this go past the caches: written before they are read again, they would only drive out what is there.
   constexpr int64_t kStream = 1 << 21, kAligned = 16;
-  p.stream = p.channels % kAligned == 0 && result.count() > kStream;
+  p.stream = p.channels % kAligned == 0 && p.batch * p.channels * to_plane > kStream;
   run(kernel, p);
+  return result ? result->deliver() : output;
 }
 
 // A plane's elements as one axis; a copy where they do not lie so.
@@ -125,21 +174,6 @@ class Planes {
   PlaneStrides strides_;
 };
 
-std::optional<Tensor> max_pool_into(PoolProblem& p, Result& result, const Tensor& input, const Ints& output_size,
-                                    const WindowArguments& windows, bool with_indices) {
-  set_windows(p, spatial(input), output_size, windows);
-  STD_TORCH_CHECK(elements(1, 1, spatial(input)) <= INT32_MAX, "convlayers: a plane must have less than 2**31 elements");
-  std::optional<Tensor> indices;
-  if (with_indices) {
-    indices = new_in_layout(is_channels_last(input), input.size(0), input.size(1), output_size, ScalarType::Long);
-    Planes planes(*indices);
-    p.index = planes.mutable_data<int64_t>();
-    p.index_strides = planes.strides();
-  }
-  pool(kernels().max_pool, p, input, result);
-  return indices;
-}
-
 using IndexedFunction = bool (*)(const IndexedProblem&, int64_t);
 
 // Puts or takes elements by index; `indices` has the shape of the planes that they stand for.
@@ -169,12 +203,6 @@ Tensor indexed(IndexedFunction function, const Tensor& source, const Tensor& ind
   return result;
 }
 
-int64_t plane_of(const Ints& size) {
-  int64_t plane = 1;
-  for (const int64_t s : size) plane *= s;
-  return plane;
-}
-
 void check_pair(const Tensor& source, const Tensor& indices, bool same_plane) {
   STD_TORCH_CHECK(source.dim() >= 3 && source.dim() <= 5, "convlayers: pooling takes 1 to 3 spatial axes");
   check_tensor(source, "source", source.dim());
@@ -184,31 +212,31 @@ void check_pair(const Tensor& source, const Tensor& indices, bool same_plane) {
                     indices.size(d), " instead of ", source.size(d), " along dimension ", d);
 }
 
-void check_image(const Tensor& input, size_t rank, const char* name) {
-  STD_TORCH_CHECK(rank >= 1 && rank <= 3, "convlayers: pooling takes 1 to 3 spatial axes");
-  check_tensor(input, name, static_cast<int64_t>(rank) + 2);
-}
-
 }  // namespace
 
-Tensor max_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride, Ints low, Ints dilation) {
+PoolProblem max_problem(const Tensor& input, const Ints& output_size, const WindowArguments& windows) {
   check_image(input, output_size.size(), "input");
   elements(input.size(0), input.size(1), output_size);
-  Result result(input, input.size(0), input.size(1), output_size);
   PoolProblem p{};
-  max_pool_into(p, result, input, output_size, {kernel, stride, low, low, dilation, false}, false);
-  return result.deliver();
+  set_windows(p, spatial(input), output_size, windows);
+  STD_TORCH_CHECK(elements(1, 1, spatial(input)) <= INT32_MAX, "convlayers: a plane must have less than 2**31 elements");
+  return p;
+}
+
+Tensor max_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride, Ints low, Ints dilation) {
+  PoolProblem p = max_problem(input, output_size, {kernel, stride, low, low, dilation, false});
+  return pool(kernels().max_pool, false, p, input, is_channels_last(input), output_size);
 }
 
 std::tuple<Tensor, Tensor> max_pool_with_indices(const Tensor& input, Ints output_size, Ints kernel, Ints stride,
                                                  Ints low, Ints dilation) {
-  check_image(input, output_size.size(), "input");
-  elements(input.size(0), input.size(1), output_size);
-  Result result(input, input.size(0), input.size(1), output_size);
-  PoolProblem p{};
-  const auto indices =
-      max_pool_into(p, result, input, output_size, {kernel, stride, low, low, dilation, false}, true);
-  return {result.deliver(), *indices};
+  PoolProblem p = max_problem(input, output_size, {kernel, stride, low, low, dilation, false});
+  const bool last = is_channels_last(input);
+  Tensor indices = new_in_layout(last, input.size(0), input.size(1), output_size, ScalarType::Long);
+  Planes to(indices);
+  p.index = to.mutable_data<int64_t>();
+  p.index_strides = to.strides();
+  return {pool(kernels().max_pool, false, p, input, last, output_size), indices};
 }
 
 // Where the taps are, and that they can be told in a byte each.
@@ -223,15 +251,10 @@ void set_taps(PoolProblem& p, const Tensor& taps) {
 
 std::tuple<Tensor, Tensor> max_pool_with_taps(const Tensor& input, Ints output_size, Ints kernel, Ints stride, Ints low,
                                               Ints dilation) {
-  check_image(input, output_size.size(), "input");
-  elements(input.size(0), input.size(1), output_size);
-  PoolProblem p{};
-  set_windows(p, spatial(input), output_size, {kernel, stride, low, low, dilation, false});
-  Result result(input, input.size(0), input.size(1), output_size);
+  PoolProblem p = max_problem(input, output_size, {kernel, stride, low, low, dilation, false});
   const Tensor taps = new_in_layout(true, input.size(0), input.size(1), output_size, ScalarType::Byte);
   set_taps(p, taps);
-  pool(kernels().max_pool, p, input, result);
-  return {result.deliver(), taps};
+  return {pool(kernels().max_pool, false, p, input, is_channels_last(input), output_size), taps};
 }
 
 Tensor max_pool_input_grad(const Tensor& grad, const Tensor& taps, Ints input_size, Ints kernel, Ints stride, Ints low,
@@ -246,9 +269,7 @@ Tensor max_pool_input_grad(const Tensor& grad, const Tensor& taps, Ints input_si
   PoolProblem p{};
   set_windows(p, input_size, spatial(grad), {kernel, stride, low, low, dilation, false});
   set_taps(p, taps);
-  Result result(channels_last, grad.size(0), grad.size(1), input_size);
-  pool(kernels().max_pool_adjoint, p, grad, result);
-  return result.deliver();
+  return pool(kernels().max_pool_adjoint, true, p, grad, channels_last, input_size);
 }
 
 Tensor avg_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride, Ints low, Ints high, Ints dilation,
@@ -258,9 +279,7 @@ Tensor avg_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride,
   PoolProblem p{};
   p.divisor = divisor;
   set_windows(p, spatial(input), output_size, {kernel, stride, low, high, dilation, count_include_pad});
-  Result result(input, input.size(0), input.size(1), output_size);
-  pool(kernels().avg_pool, p, input, result);
-  return result.deliver();
+  return pool(kernels().avg_pool, false, p, input, is_channels_last(input), output_size);
 }
 
 Tensor avg_pool_input_grad(const Tensor& grad, Ints input_size, Ints kernel, Ints stride, Ints low, Ints high,
@@ -270,9 +289,7 @@ Tensor avg_pool_input_grad(const Tensor& grad, Ints input_size, Ints kernel, Int
   PoolProblem p{};
   p.divisor = divisor;
   set_windows(p, input_size, spatial(grad), {kernel, stride, low, high, dilation, count_include_pad});
-  Result result(channels_last, grad.size(0), grad.size(1), input_size);
-  pool(kernels().avg_pool_adjoint, p, grad, result);
-  return result.deliver();
+  return pool(kernels().avg_pool_adjoint, true, p, grad, channels_last, input_size);
 }
 
 std::tuple<Tensor, Tensor> fractional_max_pool(const Tensor& input, const Tensor& samples, Ints output_size,

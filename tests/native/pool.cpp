@@ -55,7 +55,7 @@ Windows random_windows() {
   const int64_t rank = pick(1, 3);
   const bool adaptive = one_in(3), count_padding = one_in(2), wide = p.channels < 8 && one_in(3);
   for (int64_t a = 3 - rank; a < 3; ++a)
-    p.axis[a] = random_axis(adaptive, count_padding, wide && a == 2 ? 90 : 9);  // a task has 32 pixels of a row
+    p.axis[a] = random_axis(adaptive, count_padding, wide && a == 2 ? 300 : 9);  // a task has 128 pixels of a row
   return p;
 }
 

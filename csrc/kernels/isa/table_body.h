@@ -8,7 +8,7 @@
 #include "kernels/layout/filters_body.h"
 #include "kernels/norm/planes_body.h"
 #include "kernels/norm/rows_body.h"
-#include "kernels/pool/pool_body.h"
+#include "kernels/pool/boxes_body.h"
 #include "kernels/winograd/winograd_weight_body.h"
 #include "kernels/table.h"
 

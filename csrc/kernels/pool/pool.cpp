@@ -1,5 +1,6 @@
 #include "kernels/pool/pool.h"
 
+#include <algorithm>
 #include <numeric>
 
 namespace convlayers {
@@ -19,6 +20,58 @@ WindowAxis::WindowAxis(int64_t input_, int64_t output_, int64_t kernel_, int64_t
     b = a, a = r, y = x, x = z;
   }
   inverse = period == 1 ? 0 : (x % period + period) % period;
+}
+
+namespace {
+
+// How many sources so many neighbours among the results read, at most.
+int64_t sources_of(const WindowAxis& w, bool adjoint, int64_t results) {
+  const int64_t from = adjoint ? w.input : w.output, all = adjoint ? w.output : w.input;
+  if (results == from) return all;
+  const int64_t reach = (w.kernel - 1) * w.dilation;
+  const int64_t most = w.kernel == 0 ? results * all / from + 2
+                       : adjoint     ? (results - 1 + reach) / w.stride + 1
+                                     : (results - 1) * w.stride + reach + 1;
+  return std::min(most, all);
+}
+
+constexpr int64_t kBoxFloats = 96 * 1024;      // a part of the second-level cache
+constexpr int64_t kMostFloats = 384 * 1024;    // where one row of results reads more
+constexpr int64_t kSmallBox = 8 * 1024;        // not cut further for the sake of more tasks
+constexpr int64_t kBoxTasks = 16;
+constexpr int64_t kMostPlanes = 64, kFewPlanes = 16;  // whole vectors of every instruction set
+
+}  // namespace
+
+bool PoolBoxes::fit() const { return source_floats() + result_floats() <= kMostFloats; }
+
+PoolBoxes::PoolBoxes(const PoolProblem& p, bool adjoint) {
+  for (int a = 0; a < 3; ++a) results[a] = size[a] = adjoint ? p.axis[a].input : p.axis[a].output;
+  planes = std::min(kMostPlanes, (p.channels + kFewPlanes - 1) / kFewPlanes * kFewPlanes);
+  const auto update = [&] {
+    groups = (p.channels + planes - 1) / planes;
+    tasks = p.batch * groups;
+    for (int a = 0; a < 3; ++a) {
+      sources[a] = sources_of(p.axis[a], adjoint, results[a]);
+      count[a] = results[a] > 0 ? (size[a] + results[a] - 1) / results[a] : 0;
+      tasks *= count[a];
+    }
+    const int64_t floats = source_floats() + result_floats();
+    return floats > kBoxFloats || (tasks < kBoxTasks && floats > kSmallBox);
+  };
+  // Halves the first axis that can be, then the planes.
+  while (update()) {
+    if (results[0] > 1)
+      results[0] = (results[0] + 1) / 2;
+    else if (results[1] > 1)
+      results[1] = (results[1] + 1) / 2;
+    else if (results[2] > kPoolPixels)
+      results[2] = ((results[2] + 1) / 2 + kPoolPixels - 1) / kPoolPixels * kPoolPixels;
+    else if (planes > kFewPlanes)
+      planes = (planes / 2 + kFewPlanes - 1) / kFewPlanes * kFewPlanes;
+    else
+      break;
+  }
 }
 
 }  // namespace convlayers

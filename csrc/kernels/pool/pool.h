@@ -35,11 +35,12 @@ struct PlaneStrides {
 struct PoolProblem {
   int64_t batch, channels;
   WindowAxis axis[3];
-  const float* source;      // channels last
+  const float* source;      // channels last, or contiguous planes
   const float* source_end;  // beyond the last float that may be read
   Strides source_strides;
-  float* output;  // channels last
+  float* output;  // channels last, or contiguous planes
   Strides output_strides;
+  int64_t source_plane, output_plane;  // floats from one contiguous plane to the next; 0: channels last
   int64_t divisor;  // averages: instead of div(o), unless 0
   int64_t* index;   // max: where each maximum is in its plane, -1 for an empty window; or null
   PlaneStrides index_strides;
@@ -50,5 +51,23 @@ struct PoolProblem {
 };
 
 constexpr int kNoTap = 255;
+
+constexpr int64_t kPoolPixels = 128;  // pixels of a row in a task
+
+// Contiguous planes, on either side, are pooled in boxes: some planes side by side, and a part of the results along each
+// axis. What a box reads is transposed to channels last, pooled in cache, and its results are transposed back.
+struct PoolBoxes {
+  int64_t size[3];     // results along each axis
+  int64_t results[3];  // of a box; along a row a multiple of kPoolPixels, or all
+  int64_t sources[3];  // that a box reads, at most
+  int64_t count[3];    // boxes along each axis
+  int64_t planes, groups, tasks;
+
+  PoolBoxes(const PoolProblem& p, bool adjoint);
+  int64_t source_floats() const { return planes * sources[0] * sources[1] * sources[2]; }
+  int64_t result_floats() const { return planes * results[0] * results[1] * results[2]; }
+  // Windows may be so large that no box that stays in cache holds one.
+  bool fit() const;
+};
 
 }  // namespace convlayers

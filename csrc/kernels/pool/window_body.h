@@ -58,6 +58,23 @@ inline Span outputs_of(const WindowAxis& w, int64_t i) {
   return {first, last < first ? 0 : (last - first) / w.period + 1, w.period};
 }
 
+// Where the sources begin and end that results first, ..., last - 1 read: inputs, or, adjoint, outputs.
+inline Span sources_between(const WindowAxis& w, bool adjoint, int64_t first, int64_t last) {
+  const int64_t all = adjoint ? w.output : w.input, from = adjoint ? w.input : w.output;
+  if (from == 0 || all == 0) return {0, 0, 1};
+  int64_t begin, end;
+  if (w.kernel == 0) {
+    begin = first * all / from;
+    end = ceil_quotient(last * all, from);
+  } else {
+    const int64_t reach = (w.kernel - 1) * w.dilation;
+    begin = adjoint ? ceil_quotient(first + w.low - reach, w.stride) : first * w.stride - w.low;
+    end = adjoint ? floor_quotient(last - 1 + w.low, w.stride) + 1 : (last - 1) * w.stride - w.low + reach + 1;
+  }
+  begin = std::clamp<int64_t>(begin, 0, all);
+  return {begin, std::clamp<int64_t>(end, begin, all) - begin, 1};
+}
+
 // div(o): how many elements of the window count, at least 1.
 inline int64_t divisor_of(const WindowAxis& w, int64_t o) {
   if (w.kernel == 0 || !w.count_padding) return std::max<int64_t>(window_of(w, o).count, 1);
