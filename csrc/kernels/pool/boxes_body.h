@@ -3,7 +3,7 @@
 
 #include "kernels/gather/walk_body.h"
 #include "kernels/pool/pool_body.h"
-#include "kernels/winograd/transpose_body.h"
+#include "kernels/layout/transpose_body.h"
 
 namespace {
 
