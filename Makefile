@@ -9,7 +9,7 @@ PIP := $(BIN)/pip install --quiet --constraint constraints.txt $(PIP_ARGS)
 SOURCES := $(shell find csrc src _build -type f ! -name '*.pyc') pyproject.toml CMakeLists.txt README.md
 LINTED := src tests _build
 
-.PHONY: demo test lint pytest develop native sanitize neon conformance edge-shapes clean
+.PHONY: demo test lint pytest timm develop native sanitize neon conformance edge-shapes clean
 
 demo: $(VENV)/.demo
 	$(BIN)/convlayers train digits --epochs $(EPOCHS) --out runs/digits
@@ -24,6 +24,11 @@ lint: $(VENV)/.test
 
 pytest: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+# Networks of others, for tests that look for them here: aside, since torchvision without torch's operators of its release
+# breaks what imports it where it finds it.
+timm: | $(BIN)/pip
+	$(BIN)/pip install --quiet --no-deps --target build/timm torchvision==0.28.0 timm
 
 # An editable install, for work on the code.
 develop: $(VENV)/.torch
