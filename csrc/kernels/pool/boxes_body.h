@@ -85,9 +85,11 @@ inline void read_box(const PoolProblem& p, const float* source, int64_t channels
   from.for_each_run(p.source_strides, [&](int64_t first, int64_t at, int64_t run) {
     for (int64_t c = 0; c < channels; c += kLanes) {
       const float* planes = source + c * p.source_plane + first;
-      // Runs are too short for the processor to foresee those of the next planes.
-      for (int64_t next = c + kLanes; next < std::min(c + 2 * kLanes, channels); ++next)
-        for (int64_t i = 0; i < run; i += 16) __builtin_prefetch(planes + (next - c) * p.source_plane + i);
+      // Runs are too short for the processor to foresee those of the next planes, or, after the last, of the next box.
+      const bool follow = c + kLanes < channels || run == p.source_plane;
+      const float* next = follow ? planes + kLanes * p.source_plane : source + first + run;
+      for (int64_t r = 0; r < kLanes; ++r)
+        for (int64_t i = 0; i < run; i += 16) __builtin_prefetch(next + r * p.source_plane + i);
       to_pixels(planes, p.source_plane, std::min<int64_t>(kLanes, channels - c), run, to + at * pixel + c, pixel);
     }
   });
