@@ -250,3 +250,39 @@ def test_windows_as_wide_as_the_input_can_have() -> None:
     assert torch.equal(C.max_pool1d(x, 3, 2**40, dilation=1), x[..., :3].amax(-1, keepdim=True))
     assert torch.equal(C.max_pool1d(x, 2**40, 2**40, padding="same"), x.amax(-1, keepdim=True))
     assert C.avg_pool1d(x, 2**40, 2**40, padding="same", count_include_pad=False).item() == x.mean().item()
+
+
+@pytest.mark.parametrize("shape", [(1, 70, 90, 130), (2, 5, 1, 3000), (16, 64, 48, 52), (3, 20, 7, 7)], ids=str)
+@pytest.mark.parametrize("grad_layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("window", [(2, 2, 0), (3, 1, 1), (3, 2, 1)], ids=str)
+def test_planes_of_any_size_equal_torch(shape: tuple, grad_layout: str, window: tuple) -> None:
+    """Pictures that are cut into parts, planes too short for a vector, gradients that go past the caches."""
+    if shape[2] == 1:
+        window = tuple((min(n, shape[2]) if i < 2 else 0, n) for i, n in enumerate(window))
+    for name in ("max_pool2d", "avg_pool2d"):
+        x = integers(*shape)
+        x.view(-1)[::97] = float("-inf")
+        if name == "max_pool2d":
+            x.view(-1)[::1009] = math.nan
+        results = []
+        for library in (C, F):
+            leaf = x.clone().requires_grad_()
+            output = getattr(library, name)(leaf, *window)
+            (gradient,) = torch.autograd.grad(output, leaf, integers(*output.shape, layout=grad_layout))
+            assert gradient.is_contiguous()
+            results.append((output, gradient))
+        # Of several NaN the last is taken, as torch does; averages round each share.
+        torch.testing.assert_close(*results, rtol=1e-6, atol=1e-5 if name == "avg_pool2d" else 0, equal_nan=True)
+
+
+@pytest.mark.parametrize("size", [(3, 40, 7, 7), (2, 16, 200, 190), (2, 3, 15, 17)], ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_whole_planes(size: tuple, layout: str) -> None:
+    x = integers(*size, layout=layout).requires_grad_()
+    for ours in (C.adaptive_avg_pool2d(x, 1), C.avg_pool2d(x, size[2:]), C.avg_pool2d(x, size[2:], padding=0)):
+        same(ours, x.detach().double().mean((2, 3), keepdim=True))
+        (gradient,) = torch.autograd.grad(ours, x, integers(*size[:2], 1, 1))
+        same(gradient, (integers(*size[:2], 1, 1).double() / (size[2] * size[3])).expand(size))
+    same(C.avg_pool2d(x, size[2:], divisor_override=-2), x.detach().double().sum((2, 3), keepdim=True) / -2)
+    (gradient,) = torch.autograd.grad(C.adaptive_avg_pool2d(x, 1).sum(), x)
+    same(gradient, torch.full(size, 1 / (size[2] * size[3])))

@@ -97,16 +97,21 @@ Strides plane_strides(int64_t channels, const Ints& spatial) {
   return s;
 }
 
+struct Pooling {
+  bool average, adjoint;
+};
+
 // Pools `tensor` to a new one of this size and layout.
-Tensor pool(const Kernel<PoolProblem>& kernel, bool adjoint, PoolProblem& p, const Tensor& tensor, bool channels_last,
+Tensor pool(const Kernel<PoolProblem>& kernel, Pooling kind, PoolProblem& p, const Tensor& tensor, bool channels_last,
             const Ints& size) {
   p.batch = tensor.size(0);
   p.channels = tensor.size(1);
   const Ints from_size = spatial(tensor);
-  const bool boxes = PoolBoxes(p, adjoint).fit();
+  // Elsewhere planes are read and written through a copy that is channels last.
+  const bool stay = (kind.average && covers_input(p)) || PoolBoxes(p, kind.adjoint).fit();
   const int64_t from_plane = plane_of(from_size), to_plane = plane_of(size);
-  const bool from_planes = boxes && tensor.is_contiguous() && p.channels > 1 && from_plane > 1;
-  const bool to_planes = boxes && !channels_last && p.channels > 1 && to_plane > 1;
+  const bool from_planes = stay && tensor.is_contiguous() && p.channels > 1 && from_plane > 1;
+  const bool to_planes = stay && !channels_last && p.channels > 1 && to_plane > 1;
   std::optional<Source> source;
   std::optional<Result> result;
   Tensor output = tensor;
@@ -225,7 +230,7 @@ PoolProblem max_problem(const Tensor& input, const Ints& output_size, const Wind
 
 Tensor max_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride, Ints low, Ints dilation) {
   PoolProblem p = max_problem(input, output_size, {kernel, stride, low, low, dilation, false});
-  return pool(kernels().max_pool, false, p, input, is_channels_last(input), output_size);
+  return pool(kernels().max_pool, {.average = false, .adjoint = false}, p, input, is_channels_last(input), output_size);
 }
 
 std::tuple<Tensor, Tensor> max_pool_with_indices(const Tensor& input, Ints output_size, Ints kernel, Ints stride,
@@ -236,7 +241,7 @@ std::tuple<Tensor, Tensor> max_pool_with_indices(const Tensor& input, Ints outpu
   Planes to(indices);
   p.index = to.mutable_data<int64_t>();
   p.index_strides = to.strides();
-  return {pool(kernels().max_pool, false, p, input, last, output_size), indices};
+  return {pool(kernels().max_pool, {.average = false, .adjoint = false}, p, input, last, output_size), indices};
 }
 
 // Where the taps are, and that they can be told in a byte each.
@@ -254,7 +259,7 @@ std::tuple<Tensor, Tensor> max_pool_with_taps(const Tensor& input, Ints output_s
   PoolProblem p = max_problem(input, output_size, {kernel, stride, low, low, dilation, false});
   const Tensor taps = new_in_layout(true, input.size(0), input.size(1), output_size, ScalarType::Byte);
   set_taps(p, taps);
-  return {pool(kernels().max_pool, false, p, input, is_channels_last(input), output_size), taps};
+  return {pool(kernels().max_pool, {.average = false, .adjoint = false}, p, input, is_channels_last(input), output_size), taps};
 }
 
 Tensor max_pool_input_grad(const Tensor& grad, const Tensor& taps, Ints input_size, Ints kernel, Ints stride, Ints low,
@@ -269,7 +274,7 @@ Tensor max_pool_input_grad(const Tensor& grad, const Tensor& taps, Ints input_si
   PoolProblem p{};
   set_windows(p, input_size, spatial(grad), {kernel, stride, low, low, dilation, false});
   set_taps(p, taps);
-  return pool(kernels().max_pool_adjoint, true, p, grad, channels_last, input_size);
+  return pool(kernels().max_pool_adjoint, {.average = false, .adjoint = true}, p, grad, channels_last, input_size);
 }
 
 Tensor avg_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride, Ints low, Ints high, Ints dilation,
@@ -279,7 +284,7 @@ Tensor avg_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride,
   PoolProblem p{};
   p.divisor = divisor;
   set_windows(p, spatial(input), output_size, {kernel, stride, low, high, dilation, count_include_pad});
-  return pool(kernels().avg_pool, false, p, input, is_channels_last(input), output_size);
+  return pool(kernels().avg_pool, {.average = true, .adjoint = false}, p, input, is_channels_last(input), output_size);
 }
 
 Tensor avg_pool_input_grad(const Tensor& grad, Ints input_size, Ints kernel, Ints stride, Ints low, Ints high,
@@ -289,7 +294,7 @@ Tensor avg_pool_input_grad(const Tensor& grad, Ints input_size, Ints kernel, Int
   PoolProblem p{};
   p.divisor = divisor;
   set_windows(p, input_size, spatial(grad), {kernel, stride, low, high, dilation, count_include_pad});
-  return pool(kernels().avg_pool_adjoint, true, p, grad, channels_last, input_size);
+  return pool(kernels().avg_pool_adjoint, {.average = true, .adjoint = true}, p, grad, channels_last, input_size);
 }
 
 std::tuple<Tensor, Tensor> fractional_max_pool(const Tensor& input, const Tensor& samples, Ints output_size,

@@ -1,4 +1,4 @@
-// Pooling over sliding and adaptive windows: maxima with their indices, averages, and the adjoints of both.
+// Pooling over sliding and adaptive windows: maxima with their indices, averages, and the averages' adjoint.
 #include <functional>
 
 #include "kernels/pool/pool.h"
@@ -11,6 +11,7 @@ struct Windows {
   int64_t batch, channels, divisor;
   WindowAxis axis[3];
   int64_t gap[2];  // floats between pixels of the input and of the output, beyond the channels
+  bool planes[2];  // whether they are contiguous planes instead
 
   int64_t pixels(bool output) const {
     int64_t n = batch;
@@ -20,8 +21,8 @@ struct Windows {
 };
 
 std::string describe(const Windows& p) {
-  std::string s = "n" + std::to_string(p.batch) + " c" + std::to_string(p.channels) + "+" + std::to_string(p.gap[0]) +
-                  "->" + std::to_string(p.gap[1]) + " div" + std::to_string(p.divisor);
+  const auto layout = [&](int i) { return p.planes[i] ? "planes" : "+" + std::to_string(p.gap[i]); };
+  std::string s = "n" + std::to_string(p.batch) + " c" + std::to_string(p.channels) + " " + layout(0) + "->" + layout(1) + " div" + std::to_string(p.divisor);
   for (const auto& a : p.axis)
     s += " [" + std::to_string(a.input) + "->" + std::to_string(a.output) + " k" + std::to_string(a.kernel) + " s" +
          std::to_string(a.stride) + " d" + std::to_string(a.dilation) + " pad" + std::to_string(a.low) + "," +
@@ -52,17 +53,22 @@ Windows random_windows() {
   p.channels = one_in(8) ? pick(1, 300) : pick(1, 40);  // some have several blocks of vectors
   p.divisor = one_in(3) ? (one_in(2) ? pick(1, 9) : -pick(1, 9)) : 0;
   for (auto& g : p.gap) g = one_in(2) ? 0 : pick(1, 9);
+  for (auto& planes : p.planes) planes = one_in(2);
   const int64_t rank = pick(1, 3);
   const bool adaptive = one_in(3), count_padding = one_in(2), wide = p.channels < 8 && one_in(3);
   for (int64_t a = 3 - rank; a < 3; ++a)
     p.axis[a] = random_axis(adaptive, count_padding, wide && a == 2 ? 300 : 9);  // a task has 128 pixels of a row
+  if (one_in(6))  // one window over all there is
+    for (int64_t a = 3 - rank; a < 3; ++a) p.axis[a] = WindowAxis(pick(1, 9), 1, 0, 1, 0, 0, 1, false);
   return p;
 }
 
 Strides strides(const Windows& p, bool output) {
   const auto size = [&](int a) { return output ? p.axis[a].output : p.axis[a].input; };
+  const int64_t plane = size(0) * size(1) * size(2);
+  if (p.planes[output]) return {p.channels * plane, {size(1) * size(2), size(2), 1}};
   const int64_t pixel = p.channels + p.gap[output];
-  return {pixel * size(0) * size(1) * size(2), {pixel * size(1) * size(2), pixel * size(2), pixel}};
+  return {pixel * plane, {pixel * size(1) * size(2), pixel * size(2), pixel}};
 }
 
 // The inputs of an axis that output o sees, and how many elements of its window count in an average.
@@ -116,6 +122,16 @@ std::vector<T> spread(const std::vector<T>& dense, int64_t channels, int64_t gap
   return v;
 }
 
+// What is dense and channels last, as the problem has it: planes, or pixels with gaps.
+template <class T>
+std::vector<T> laid(const Windows& p, bool output, const std::vector<T>& dense, T between) {
+  if (!p.planes[output]) return spread(dense, p.channels, p.gap[output], between);
+  const auto c = static_cast<size_t>(p.channels), plane = static_cast<size_t>(p.pixels(output) / p.batch);
+  std::vector<T> v(dense.size());
+  for (size_t i = 0; i < dense.size(); ++i) v[(i / c / plane * c + i % c) * plane + i / c % plane] = dense[i];
+  return v;
+}
+
 // Integers and now and then what compares strangely.
 std::vector<float> awkward(int64_t count) {
   auto v = integers(count);
@@ -136,38 +152,11 @@ PoolProblem problem(const Windows& p, bool adjoint, const std::vector<float>& so
   q.source_strides = strides(p, adjoint);
   q.output = output.data();
   q.output_strides = strides(p, !adjoint);
+  const auto plane = [&](bool output) { return p.planes[output] ? p.pixels(output) / p.batch : 0; };
+  q.source_plane = plane(adjoint);
+  q.output_plane = plane(!adjoint);
   q.divisor = p.divisor;
   return q;
-}
-
-// Gradients go to where the maxima are, which each is told by the tap that it came from. Sums of small integers.
-void check_max_adjoint(const Kernels& k, const Windows& p, const std::string& what, const std::vector<float>& source,
-                       const std::vector<float>& maxima, const std::vector<int64_t>& where) {
-  const int64_t c = p.channels, plane = p.pixels(false) / p.batch, outputs = p.pixels(true) / p.batch;
-  constexpr uint8_t kUntouched = 200;  // no tap of these windows
-  auto got = poisoned(static_cast<int64_t>(maxima.size()));
-  auto taps = filled(static_cast<int64_t>(maxima.size()), kUntouched);
-  PoolProblem q = problem(p, false, source, got);
-  q.tap = taps.data();
-  q.tap_strides = q.output_strides;
-  run(k.max_pool, q);
-  compare(what + ", with taps", maxima, got, same);
-  compare(what + ", taps are where maxima are", maxima, taps,
-          [](float maximum, uint8_t tap) { return (maximum == kPoison) == (tap == kUntouched); });
-
-  const auto gy = integers(p.pixels(true) * c);
-  std::vector<float> gx(static_cast<size_t>(p.pixels(false) * c));
-  for (size_t i = 0; i < gy.size(); ++i) {
-    const auto pixel = static_cast<int64_t>(i) / c, channel = static_cast<int64_t>(i) % c;
-    if (where[i] >= 0) gx[static_cast<size_t>((pixel / outputs * plane + where[i]) * c + channel)] += gy[i];
-  }
-  const auto grad = spread(gy, c, p.gap[1], NAN), wanted = spread(gx, c, p.gap[0], kPoison);
-  got = poisoned(static_cast<int64_t>(wanted.size()));
-  q = problem(p, true, grad, got);
-  q.tap = taps.data();
-  q.tap_strides = q.source_strides;
-  run(k.max_pool_adjoint, q);
-  compare(what + ", adjoint", wanted, got, std::equal_to<>());
 }
 
 void check_max(const Kernels& k, const Windows& p) {
@@ -187,8 +176,8 @@ void check_max(const Kernels& k, const Windows& p) {
       where.push_back(at);
     }
   });
-  const auto source = spread(x, c, p.gap[0], NAN);
-  const auto wanted = spread(best, c, p.gap[1], kPoison);
+  const auto source = laid<float>(p, false, x, NAN);
+  const auto wanted = laid(p, true, best, kPoison);
   auto got = poisoned(static_cast<int64_t>(wanted.size()));
   PoolProblem q = problem(p, false, source, got);
   run(k.max_pool, q);
@@ -209,7 +198,38 @@ void check_max(const Kernels& k, const Windows& p) {
       indices.push_back(
           index[static_cast<size_t>(o / outputs * s.batch + channel * s.channel + o % outputs * s.pixel)]);
   compare(what + ", indices", where, indices, std::equal_to<>());
-  if (p.axis[2].kernel > 0) check_max_adjoint(k, p, what, source, wanted, where);
+
+  const auto& [d, h, w] = p.axis;
+  if (d.kernel * h.kernel * w.kernel == 0) return;
+  // The same places as taps of their windows, channels last; a gradient of integers is exact.
+  std::vector<uint8_t> taps;
+  const auto gy = integers(p.pixels(true) * c);
+  std::vector<float> gx(x.size());
+  for (size_t i = 0; i < where.size(); ++i) {
+    const int64_t pixel = static_cast<int64_t>(i) / c, o = pixel % outputs, at = where[i];
+    const auto tap = [](const WindowAxis& a, int64_t out, int64_t in) { return (in + a.low - out * a.stride) / a.dilation; };
+    const int64_t kd = tap(d, o / w.output / h.output, at / w.input / h.input);
+    const int64_t kh = tap(h, o / w.output % h.output, at / w.input % h.input), kw = tap(w, o % w.output, at % w.input);
+    taps.push_back(static_cast<uint8_t>(at < 0 ? kNoTap : (kd * h.kernel + kh) * w.kernel + kw));
+    if (at >= 0) gx[static_cast<size_t>((pixel / outputs * plane + at) * c) + i % static_cast<size_t>(c)] += gy[i];
+  }
+  got = poisoned(static_cast<int64_t>(wanted.size()));
+  auto kept = filled<uint8_t>(p.pixels(true) * c, 254);
+  q = problem(p, false, source, got);
+  q.tap = kept.data();
+  q.tap_strides = {outputs * c, {h.output * w.output * c, w.output * c, c}};
+  run(k.max_pool, q);
+  compare(what + ", with taps", wanted, got, same);
+  compare(what + ", taps", taps, kept, std::equal_to<>());
+
+  const auto grad = laid<float>(p, true, gy, NAN), wanted_back = laid(p, false, gx, kPoison);
+  auto back = poisoned(static_cast<int64_t>(wanted_back.size()));
+  q = problem(p, true, grad, back);
+  q.tap = kept.data();
+  q.tap_strides = {outputs * c, {h.output * w.output * c, w.output * c, c}};
+  run(k.max_pool_adjoint, q);
+  compare(std::string(k.isa) + ", max_pool_adjoint: " + describe(p), wanted_back, back,
+          [](float a, float b) { return a == b; });
 }
 
 // A sum of small integers is exact, and so is its quotient once rounded to float; the adjoint rounds every share.
@@ -233,19 +253,19 @@ void check_averages(const Kernels& k, const Windows& p) {
     }
   });
   const std::string tail = ": " + describe(p);
-  const auto source = spread(x, c, p.gap[0], NAN), grad = spread(gy, c, p.gap[1], NAN);
-  auto wanted = spread(y, c, p.gap[1], kPoison), got = poisoned(static_cast<int64_t>(grad.size()));
+  const auto source = laid<float>(p, false, x, NAN), grad = laid<float>(p, true, gy, NAN);
+  auto wanted = laid(p, true, y, kPoison), got = poisoned(static_cast<int64_t>(grad.size()));
   run(k.avg_pool, problem(p, false, source, got));
   compare(std::string(k.isa) + ", avg_pool" + tail, wanted, got, [](float a, float b) { return a == b; });
 
   auto back = poisoned(static_cast<int64_t>(source.size()));
   run(k.avg_pool_adjoint, problem(p, true, grad, back));
-  const auto sums = spread(gx, c, p.gap[0], static_cast<double>(kPoison));
+  const auto sums = laid(p, false, gx, static_cast<double>(kPoison));
   std::vector<double> errors, bounds;
   for (size_t i = 0; i < sums.size(); ++i) errors.push_back(std::abs(back[i] - sums[i]));
   // The reciprocal of the divisor is rounded, then each product, then each addition.
   for (size_t i = 0; i < x.size(); ++i) bounds.push_back((terms[i] + 2) * 0x1p-24 * scale[i]);
-  compare(std::string(k.isa) + ", avg_pool_adjoint's error" + tail, spread(bounds, c, p.gap[0], 0.), errors,
+  compare(std::string(k.isa) + ", avg_pool_adjoint's error" + tail, laid(p, false, bounds, 0.), errors,
           [](double bound, double error) { return error <= bound * 1.001; });
 }
 

@@ -40,10 +40,10 @@ const Kernels CONVLAYERS_JOIN(CONVLAYERS_ISA, _kernels) = {
     .batch_norm_grad_sums = {batch_norm_grad_tasks, batch_norm_grad_sums},
     .batch_norm_grad_apply = {batch_norm_grad_tasks, batch_norm_grad_apply},
     .batch_norm_grad_planes = {batch_norm_grad_plane_tasks, batch_norm_grad_planes},
-    .max_pool = {pool_tasks, max_pool},
-    .max_pool_adjoint = {pool_adjoint_tasks, max_pool_adjoint},
-    .avg_pool = {pool_tasks, avg_pool},
-    .avg_pool_adjoint = {pool_adjoint_tasks, avg_pool_adjoint},
+    .max_pool = {max_pool_tasks, max_pool},
+    .max_pool_adjoint = {max_pool_adjoint_tasks, max_pool_adjoint},
+    .avg_pool = {avg_pool_tasks, avg_pool},
+    .avg_pool_adjoint = {avg_pool_adjoint_tasks, avg_pool_adjoint},
 };
 
 }  // namespace convlayers

@@ -43,6 +43,14 @@ constexpr int64_t kMostPlanes = 64, kFewPlanes = 16;  // whole vectors of every 
 
 }  // namespace
 
+bool covers_input(const PoolProblem& p) {
+  for (const WindowAxis& w : p.axis) {
+    const bool all = w.kernel == 0 || ((w.dilation == 1 || w.input == 1) && w.kernel - w.low >= w.input);
+    if (w.output != 1 || !all) return false;
+  }
+  return true;
+}
+
 bool PoolBoxes::fit() const { return source_floats() + result_floats() <= kMostFloats; }
 
 PoolBoxes::PoolBoxes(const PoolProblem& p, bool adjoint) {

@@ -6,7 +6,8 @@
 //     average's adjoint  output(i) = sum over o with i in w(o) of source(o) / div(o)
 //
 // Windows separate over the axes; leading axes of size 1 where the rank is less. Sums run over a row, then over rows, in
-// order, in one register each: a result depends neither on how the work is cut nor on the pixels beside it.
+// order, in one register each (over whole contiguous planes, in several): a result depends neither on how the work is cut
+// nor on the pixels beside it.
 #pragma once
 
 #include "kernels/gather/gather.h"
@@ -51,6 +52,9 @@ struct PoolProblem {
 };
 
 constexpr int kNoTap = 255;
+
+// Whether there is one output, which sees all of a plane.
+bool covers_input(const PoolProblem& p);
 
 constexpr int64_t kPoolPixels = 128;  // pixels of a row in a task
 

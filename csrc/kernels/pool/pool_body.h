@@ -22,8 +22,9 @@ struct PoolSplit {
     pieces = (size[2] + kPoolPixels - 1) / kPoolPixels;
     constexpr int64_t block = int64_t{kPoolVectors} * kLanes;
     blocks = (p.channels + block - 1) / block;
+    const bool in_box = p.source_plane != 0 || p.output_plane != 0;
     const int64_t n = p.batch * size[0] * size[1] * pieces;
-    parts = std::min(blocks, n > 0 ? (kPoolTasks + n - 1) / n : 1);
+    parts = in_box ? 1 : std::min(blocks, n > 0 ? (kPoolTasks + n - 1) / n : 1);
     tasks = n * parts;
   }
 };
