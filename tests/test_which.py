@@ -19,12 +19,12 @@ from convlayers.ops.select import Choice
 #: the CPU is left to torch (but for planes of 2**31 elements): fractional pooling and unpooling have kernels, too.
 KINDS = {
     "dense": {"direct", "winograd"},
-    "grouped": {"direct"},
+    "grouped": {"direct", "grouped"},
     "depthwise": {"depthwise"},
-    "dilated": {"direct", "depthwise"},
+    "dilated": {"direct", "depthwise", "grouped"},
     "transposed, dense": {"direct", "winograd"},
     "transposed, depthwise": {"depthwise"},
-    "transposed, dilated": {"direct", "depthwise"},
+    "transposed, dilated": {"direct", "depthwise", "grouped"},
     "max_pool": {"pool"},
     "avg_pool": {"pool"},
     "adaptive_max_pool": {"pool"},

@@ -115,7 +115,7 @@ def seconds(kernel: str, call: Call, isa: str) -> float:
     measured problems, the order of the implementations was that of the forward pass.
 
     Args:
-        kernel: ``'direct'``, ``'winograd'``, ``'depthwise'`` or ``'torch'``, one that can compute the call.
+        kernel: ``'direct'``, ``'winograd'``, ``'depthwise'``, ``'grouped'`` or ``'torch'``, one that can compute the call.
         isa: a name of :data:`LANES`.
 
     Example:
