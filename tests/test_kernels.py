@@ -63,7 +63,10 @@ def test_what_is_forced_is_reported(isa, kernel):
 
 @pytest.mark.parametrize(
     ("isa", "kernel"),
-    [*((isa, kernel) for isa in convlayers.isas() for kernel in ("", "direct", "grouped")), (convlayers.isas()[0], "torch")],
+    [
+        *((isa, kernel) for isa in convlayers.isas() for kernel in ("", "direct", "grouped")),
+        (convlayers.isas()[0], "torch"),
+    ],
 )
 def test_every_kernel_is_exact(isa, kernel):
     # The properties in a process of their own: the instruction set is chosen once, when the library is loaded.
