@@ -14,16 +14,18 @@ import convlayers
 
 TESTS = Path(__file__).parent
 #: Each kernel that can be forced, and what it cannot compute, which falls to the first that can.
-KERNELS = ("direct", "depthwise", "pool", "torch")
+KERNELS = ("direct", "depthwise", "grouped", "pool", "torch")
 
 _REPORT = """
 import json, torch, convlayers
 from convlayers import functional as F
 x, dense, depthwise = torch.zeros(1, 4, 8, 8), torch.zeros(4, 4, 3, 3), torch.zeros(4, 1, 3, 3)
+grouped = torch.zeros(4, 2, 3, 3)
 calls = {
     "dense": lambda: convlayers.which(F.conv2d, x, dense),
     "transposed": lambda: convlayers.which(F.conv_transpose2d, x, dense),
     "depthwise": lambda: convlayers.which(F.conv2d, x, depthwise, groups=4),
+    "grouped": lambda: convlayers.which(F.conv2d, x, grouped, groups=2),
     "max": lambda: convlayers.which(F.max_pool2d, x, 2),
     "average": lambda: convlayers.which(F.avg_pool2d, x, 2),
 }
@@ -49,6 +51,7 @@ def test_what_is_forced_is_reported(isa, kernel):
         "dense": ("direct",),
         "transposed": ("direct",),
         "depthwise": ("depthwise", "direct"),
+        "grouped": ("grouped", "direct"),
         "max": ("pool",),
         "average": ("pool",),
     }
@@ -60,7 +63,10 @@ def test_what_is_forced_is_reported(isa, kernel):
 
 @pytest.mark.parametrize(
     ("isa", "kernel"),
-    [*((isa, kernel) for isa in convlayers.isas() for kernel in ("", "direct")), (convlayers.isas()[0], "torch")],
+    [
+        *((isa, kernel) for isa in convlayers.isas() for kernel in ("", "direct", "grouped")),
+        (convlayers.isas()[0], "torch"),
+    ],
 )
 def test_every_kernel_is_exact(isa, kernel):
     # The properties in a process of their own: the instruction set is chosen once, when the library is loaded.

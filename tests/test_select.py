@@ -37,10 +37,13 @@ def test_choices_for_instruction_sets_that_this_machine_need_not_have(isa: str) 
     assert fastest(call(2, 56), isa) == "direct"  # transforms of few channels cost more than they spare
     assert fastest(call(256, 1), isa) == "direct"  # one output of a tile of 16
     assert fastest(call(64, 56, groups=64), isa) == "depthwise"
+    few = 4 if cost.LANES[isa] > 4 else 2  # channels a group: so that two groups share a vector
+    assert fastest(call(64, 56, groups=64 // few), isa) == "grouped"
+    assert fastest(call(256, 14, groups=4), isa) == "direct"
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("kernel", ["winograd", "direct", "torch"])
+@pytest.mark.parametrize("kernel", ["winograd", "direct", "grouped", "torch"])
 def test_more_work_costs_more(isa: str, kernel: str) -> None:
     least = call(32, 16)
     for more in (call(64, 16), call(32, 32), call(32, 16, taps=5), call(32, 16, batch=2)):

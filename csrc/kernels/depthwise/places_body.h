@@ -14,7 +14,7 @@ struct Place {
   int64_t source, source_width, output, width;
 };
 
-// All of a problem's, found once: divisions take longer than some tiles.
+// All of a problem's, found once, by steps: divisions take longer than some tiles.
 class Places {
  public:
   Places(int64_t groups, int64_t in, int64_t out) : Places(GroupVectors(groups, in, out, kLanes)) {}
@@ -24,7 +24,12 @@ class Places {
 
  private:
   explicit Places(const GroupVectors& g) : count_(g.count()), place_(count_) {
-    for (int64_t v = 0; v < count_; ++v) place_.get()[v] = {g.source(v), g.source_width(v), g.output(v), g.width(v)};
+    Place* place = place_.get();
+    for (int64_t group = 0; group < g.groups; group += g.together) {
+      const int64_t some = std::min(g.together, g.groups - group);
+      for (int64_t row = 0; row < some * g.out; row += kLanes)
+        *place++ = {group * g.in, some * g.in, group * g.out + row, std::min<int64_t>(some * g.out - row, kLanes)};
+    }
     for (int64_t l = 0; l < kLanes; ++l) lane_[l] = static_cast<int32_t>(l < g.together * g.out ? l / g.out * g.in : 0);
     if (g.together == 1) lane_ = Mask{};
   }

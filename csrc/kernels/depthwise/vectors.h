@@ -19,9 +19,6 @@ struct GroupVectors {
   int64_t count() const { return (groups + together - 1) / together * each; }
   int64_t group(int64_t v) const { return v / each * together; }  // the first of a vector
   int64_t row(int64_t v) const { return v % each * lanes; }       // the first of a group's output channels
-  int64_t source(int64_t v) const { return group(v) * in; }       // the first channel
-  int64_t source_width(int64_t v) const { return std::min(together, groups - group(v)) * in; }
-  int64_t output(int64_t v) const { return group(v) * out + row(v); }
   int64_t width(int64_t v) const { return std::min(std::min(together, groups - group(v)) * out - row(v), lanes); }
 };
 

@@ -13,8 +13,13 @@ namespace {
 using convlayers::FilterSizes;
 using convlayers::FilterStrides;
 using convlayers::Pack;
-using convlayers::tap_offset;
 using convlayers::Unpack;
+
+inline int64_t tap_offset(const FilterSizes& sizes, const FilterStrides& strides, int64_t tap) {
+  const int64_t w = tap % sizes.kernel[2], h = tap / sizes.kernel[2] % sizes.kernel[1],
+                d = tap / sizes.kernel[2] / sizes.kernel[1];
+  return d * strides.axis[0] + h * strides.axis[1] + w * strides.axis[2];
+}
 
 // The entries of a row, cut into runs that lie side by side, and these into squares' sides: unit u has `count` entries from
 // `offset` on, entry i of it being the `index(i)`th of [tap][column].

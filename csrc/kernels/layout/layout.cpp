@@ -31,15 +31,26 @@ GroupVectors group_vectors(const FilterSizes& s, int64_t lanes) {
   return GroupVectors(s.groups, s.columns, s.rows, lanes);
 }
 
-// Calls f(where a filter lies, where its first tap is packed) for all filters of a vector's lanes.
-template <class F>
-void for_lanes(const FilterSizes& sizes, const FilterStrides& strides, int64_t lanes, int64_t vector, const F& f) {
-  const GroupVectors g = group_vectors(sizes, lanes);
-  for (int64_t l = 0; l < g.width(vector); ++l) {
-    const int64_t row = g.row(vector) + l;
-    const int64_t offset = (g.group(vector) + row / g.out) * strides.group + row % g.out * strides.row;
-    for (int64_t c = 0; c < g.in; ++c) f(offset + c * strides.column, (vector * sizes.taps() * g.in + c) * lanes + l);
+// The lanes of a vector of groups: where each one's filter begins.
+constexpr int64_t kMostLanes = 16;
+struct LaneFilters {
+  int64_t count, at[kMostLanes];
+  LaneFilters(const GroupVectors& g, const FilterStrides& strides, int64_t vector) : count(g.width(vector)) {
+    for (int64_t l = 0; l < count; ++l) {
+      const int64_t row = g.row(vector) + l;
+      at[l] = (g.group(vector) + row / g.out) * strides.group + row % g.out * strides.row;
+    }
   }
+};
+
+// Calls f(offset in a filter, vector of the packed) for each tap and column.
+template <class F>
+void for_entries(const FilterSizes& sizes, const FilterStrides& strides, const F& f) {
+  for (int64_t c = 0; c < sizes.columns; ++c)
+    for (int64_t d = 0, t = 0; d < sizes.kernel[0]; ++d)
+      for (int64_t h = 0; h < sizes.kernel[1]; ++h)
+        for (int64_t w = 0; w < sizes.kernel[2]; ++w, ++t)
+          f(c * strides.column + d * strides.axis[0] + h * strides.axis[1] + w * strides.axis[2], t * sizes.columns + c);
 }
 
 }  // namespace
@@ -71,23 +82,26 @@ int64_t vector_floats(const FilterSizes& sizes, int64_t lanes) {
 }
 
 void pack_vector(const Pack& p, int64_t lanes, int64_t index) {
-  const int64_t taps = p.sizes.taps(), width = p.sizes.columns * lanes;
-  std::fill(p.packed + index * taps * width, p.packed + (index + 1) * taps * width, 0.f);
-  for_lanes(p.sizes, p.strides, lanes, index, [&](int64_t filter, int64_t packed) {
-    for (int64_t t = 0; t < taps; ++t)
-      p.packed[packed + t * width] = p.weight[filter + tap_offset(p.sizes, p.strides, t)];
+  const LaneFilters lane(group_vectors(p.sizes, lanes), p.strides, index);
+  float* packed = p.packed + index * p.sizes.taps() * p.sizes.columns * lanes;
+  for_entries(p.sizes, p.strides, [&](int64_t offset, int64_t vector) {
+    float* to = packed + vector * lanes;
+    for (int64_t l = 0; l < lane.count; ++l) to[l] = p.weight[lane.at[l] + offset];
+    std::fill(to + lane.count, to + lanes, 0.f);
   });
 }
 
 void unpack_vector(const Unpack& u, int64_t lanes, int64_t index) {
-  const int64_t taps = u.sizes.taps(), width = u.sizes.columns * lanes, segment = vector_floats(u.sizes, lanes);
-  for_lanes(u.sizes, u.strides, lanes, index, [&](int64_t filter, int64_t packed) {
-    for (int64_t t = 0; t < taps; ++t) {
-      const float* from = u.segments + packed + t * width;
-      float sum = *from;
-      for (int64_t s = 1; s < u.count; ++s) sum += from[s * segment];
-      u.weight[filter + tap_offset(u.sizes, u.strides, t)] = sum;
-    }
+  const LaneFilters lane(group_vectors(u.sizes, lanes), u.strides, index);
+  const int64_t segment = vector_floats(u.sizes, lanes);
+  const float* sums = u.segments + index * u.sizes.taps() * u.sizes.columns * lanes;
+  for_entries(u.sizes, u.strides, [&](int64_t offset, int64_t vector) {
+    float sum[kMostLanes];
+    const float* from = sums + vector * lanes;
+    std::copy(from, from + lane.count, sum);
+    for (int64_t s = 1; s < u.count; ++s)
+      for (int64_t l = 0; l < lane.count; ++l) sum[l] += from[s * segment + l];
+    for (int64_t l = 0; l < lane.count; ++l) u.weight[lane.at[l] + offset] = sum[l];
   });
 }
 

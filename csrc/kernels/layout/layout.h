@@ -25,13 +25,6 @@ struct FilterSizes {
   int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
 };
 
-// Where a tap of a filter lies. Static: kernels of every instruction set compile it for themselves (see base/simd.h).
-static inline int64_t tap_offset(const FilterSizes& sizes, const FilterStrides& strides, int64_t tap) {
-  const int64_t w = tap % sizes.kernel[2], h = tap / sizes.kernel[2] % sizes.kernel[1],
-                d = tap / sizes.kernel[2] / sizes.kernel[1];
-  return d * strides.axis[0] + h * strides.axis[1] + w * strides.axis[2];
-}
-
 // A filter bank, packed for the direct kernel (see direct.h).
 struct Pack {
   const float* weight;

@@ -41,7 +41,7 @@ def spread() -> Iterator[Problem]:
         if each <= MOST:
             yield row.with_batch(max(1, min(row.batch, int(CUT / each))))
     for (inner, outer), side, taps in itertools.product(CHANNELS, (4, 16, 64), (1, 3)):
-        for groups in {1, 4, inner} if inner == outer else {1}:
+        for groups in [g for g in (1, 4, 8, 16, 64) if inner % g == 0] if inner == outer else [1]:
             shape = ((side,) * 2, (taps,) * 2, (1,) * 2, (taps // 2,) * 2, (taps // 2,) * 2, (1,) * 2, (0,) * 2)
             yield Problem("grid", False, 1, inner, outer, groups, *shape, (side,) * 2)
 

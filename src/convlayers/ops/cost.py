@@ -115,7 +115,8 @@ def seconds(kernel: str, call: Call, isa: str) -> float:
     measured problems, the order of the implementations was that of the forward pass.
 
     Args:
-        kernel: ``'direct'``, ``'winograd'``, ``'depthwise'`` or ``'torch'``, one that can compute the call.
+        kernel: ``'direct'``, ``'winograd'``, ``'depthwise'``, ``'grouped'`` or ``'torch'``, one that can compute the
+            call.
         isa: a name of :data:`LANES`.
 
     Example:
@@ -145,12 +146,12 @@ def price(kernel: str, call: Call) -> str:
 
 # Measured on AMD Zen 4 (EPYC) with torch 2.13 by ``python -m convlayers.bench.fit`` (for AVX2 see there). In 111
 # problems our cheapest by these prices was never 5 % slower than our fastest with AVX-512, and once, by a third, with
-# AVX2. torch's depthwise convolutions have fast and slow paths that no such sum follows; nothing is decided by
-# that price.
+# AVX2. The prices of groups were fitted to its problems in groups and 18 layers of ResNeXt, RegNet, ShuffleNet and
+# their like; in 5 of those 42 our cheapest was 5 to 32 % slower than our fastest. torch's depthwise convolutions have
+# fast and slow paths that no such sum follows; nothing is decided by that price.
 _AVX512: dict[str, dict[str, float]] = {
     # 24 problems, mean error 17 %
     "depthwise": {"calls": 1.79e-05, "elements": 2.81e-10, "contiguous elements": 8.46e-10, "products": 2.71e-10},
-    "grouped": {"calls": 1.8e-05, "elements": 2.8e-10, "contiguous elements": 8e-10, "products": 2.9e-10, "weights": 1e-08},
     # 75 problems, mean error 13 %
     "direct": {
         "calls": 1.76e-05,
@@ -169,14 +170,22 @@ _AVX512: dict[str, dict[str, float]] = {
         "look-ups": 5.71e-10,
         "weights": 5.75e-08,
     },
-    # 12 problems, mean error 11 %
+    # 42 problems, mean error 13 %
     "direct grouped": {
-        "calls": 1.9e-05,
-        "elements": 3.12e-10,
-        "contiguous elements": 3.12e-10,
-        "products": 2.09e-10,
-        "look-ups": 2e-09,
-        "weights": 1.29e-08,
+        "calls": 1.82e-05,
+        "elements": 1.83e-10,
+        "contiguous elements": 3e-10,
+        "products": 2.35e-10,
+        "look-ups": 1.18e-09,
+        "weights": 8.19e-09,
+    },
+    # 42 problems, mean error 6 %
+    "grouped": {
+        "calls": 1.75e-05,
+        "elements": 1.77e-10,
+        "contiguous elements": 2.32e-10,
+        "products": 2.72e-10,
+        "weights": 9.27e-09,
     },
     # 75 problems, mean error 18 %
     "torch": {
@@ -196,14 +205,13 @@ _AVX512: dict[str, dict[str, float]] = {
         "look-ups": 7.21e-12,
         "weights": 6.66e-08,
     },
-    # 12 problems, mean error 31 %
+    # 42 problems, mean error 40 %
     "torch grouped": {
-        "calls": 2.22e-05,
-        "elements": 1.51e-10,
-        "contiguous elements": 1.51e-10,
-        "products": 9.74e-11,
-        "look-ups": 4.13e-10,
-        "weights": 8.24e-08,
+        "calls": 3.31e-05,
+        "elements": 2.95e-10,
+        "products": 1.02e-10,
+        "look-ups": 2.14e-10,
+        "weights": 3.16e-08,
     },
     # 32 problems, mean error 8 %
     "winograd": {
@@ -218,7 +226,6 @@ _AVX512: dict[str, dict[str, float]] = {
 _AVX2: dict[str, dict[str, float]] = {
     # 24 problems, mean error 23 %
     "depthwise": {"calls": 1.83e-05, "elements": 3.32e-10, "contiguous elements": 8.25e-10, "products": 2.34e-10},
-    "grouped": {"calls": 1.8e-05, "elements": 2.8e-10, "contiguous elements": 8e-10, "products": 1.6e-10, "weights": 1e-08},
     # 75 problems, mean error 13 %
     "direct": {
         "calls": 1.79e-05,
@@ -237,14 +244,22 @@ _AVX2: dict[str, dict[str, float]] = {
         "look-ups": 6.39e-10,
         "weights": 9.63e-08,
     },
-    # 12 problems, mean error 42 %
+    # 42 problems, mean error 14 %
     "direct grouped": {
-        "calls": 1.64e-05,
-        "elements": 3.74e-10,
-        "contiguous elements": 3.74e-10,
-        "products": 8.55e-11,
-        "look-ups": 8.45e-10,
-        "weights": 2.15e-08,
+        "calls": 1.81e-05,
+        "elements": 2.38e-10,
+        "contiguous elements": 8.17e-10,
+        "products": 1.16e-10,
+        "look-ups": 2.02e-09,
+        "weights": 4.15e-09,
+    },
+    # 42 problems, mean error 14 %
+    "grouped": {
+        "calls": 1.74e-05,
+        "elements": 3.31e-10,
+        "contiguous elements": 4.27e-10,
+        "products": 2.31e-10,
+        "weights": 5.48e-09,
     },
     # 75 problems, mean error 21 %
     "torch": {
@@ -264,14 +279,13 @@ _AVX2: dict[str, dict[str, float]] = {
         "look-ups": 1.15e-11,
         "weights": 8.04e-08,
     },
-    # 12 problems, mean error 48 %
+    # 42 problems, mean error 36 %
     "torch grouped": {
-        "calls": 2.4e-05,
-        "elements": 1.25e-10,
-        "contiguous elements": 1.25e-10,
-        "products": 4.17e-11,
-        "look-ups": 3.51e-10,
-        "weights": 3.9e-08,
+        "calls": 3.87e-05,
+        "elements": 1.94e-10,
+        "products": 1.33e-10,
+        "look-ups": 1.17e-09,
+        "weights": 1.19e-08,
     },
     # 32 problems, mean error 10 %
     "winograd": {

@@ -26,7 +26,8 @@ class Choice(NamedTuple):
 
     Attributes:
         operation: the operator, such as ``'convolution'`` or ``'max_pool'``.
-        kernel: ``'direct'``, ``'winograd'``, ``'depthwise'``, ``'norm'``, ``'pool'``, or ``'torch'`` for torch's own.
+        kernel: ``'direct'``, ``'winograd'``, ``'depthwise'``, ``'grouped'``, ``'norm'``, ``'pool'``, or ``'torch'`` for
+            torch's own.
         isa: the instruction set of the kernel; ``''`` for torch's own.
         reason: one sentence.
         costs: seconds of each implementation that could run, best first: as :func:`convlayers.tune` measured them, or
