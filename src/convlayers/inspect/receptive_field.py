@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-import torch
 from torch import Tensor, nn
+
+from convlayers.errors import ArgumentError
+from convlayers.inspect.effective import effective_fields
+from convlayers.inspect.sight import Sight
+from convlayers.inspect.trace import Call, convolutions, inputs_of, trace
 
 Ints = tuple[int, ...]
 
@@ -48,6 +53,8 @@ class Field:
     exact: bool
     effective: Tensor | None = None
 
+    sight: Sight = field(repr=False, kw_only=True)
+
     @property
     def centre(self) -> Ints:
         """The unit in the middle."""
@@ -59,21 +66,35 @@ class Field:
         Args:
             unit: a position along each axis; the one in the middle unless given.
         """
-        raise NotImplementedError
+        axes = zip(self.low, self.high, self._checked(unit), strict=True)
+        edges = [(low[at], high[at] + 1) for low, high, at in axes]
+        return tuple(edges) if all(start < stop for start, stop in edges) else ((0, 0),) * len(edges)
 
     def mask(self, unit: Sequence[int] | None = None) -> Tensor:
         """Exactly what a unit sees, shaped as the input's spatial axes: holes of a dilation and crosses included."""
-        raise NotImplementedError
+        return self.sight.mask(self._checked(unit))
 
     def share(self, unit: Sequence[int] | None = None) -> float:
         """The part of the input that a unit's box covers: 1.0 is all of it."""
-        raise NotImplementedError
+        return math.prod(stop - start for start, stop in self.box(unit)) / math.prod(self.input_size)
+
+    def _checked(self, unit: Sequence[int] | None) -> Ints:
+        chosen = self.centre if unit is None else tuple(unit)
+        if len(chosen) != len(self.output_size) or not all(0 <= u < n for u, n in zip(chosen, self.output_size)):
+            raise ArgumentError(f"unit must be a position of {'x'.join(map(str, self.output_size))}; received {unit}")
+        return chosen
 
 
 def receptive_field(
     model: nn.Module, size: Sequence[int] | Tensor | Sequence[Tensor], *, effective: bool = False
 ) -> dict[str, Field]:
     """What the units of each layer see of the input, exactly, on a graph with any branches.
+
+    A unit sees an element where the gradient of the unit by the element can be other than 0 by the network's structure:
+    the support of the gradient of a network of the same graph whose weights are positive, and whose activations,
+    poolings and normalisations are linear, so that nothing cancels and nothing is switched off. Over channels it is the
+    union. Batch normalisation is taken in evaluation; what mixes all positions (a global pool, a squeeze-and-excitation, a
+    linear layer over positions, an attention) sees all of them.
 
     Args:
         model: any network.
@@ -83,6 +104,47 @@ def receptive_field(
             the centre unit. It takes one backward pass a layer.
 
     Returns:
-        A :class:`Field` by name, for every module without modules of its own, in the order of their calls.
+        A :class:`Field` by name, for every module without modules of its own (and convolutions called as functions), in
+        the order of their calls.
+
+    Raises:
+        ValueError: for a model without a convolution, or an input that it refuses.
+
+    Example:
+        >>> layers = torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.MaxPool2d(2), torch.nn.Conv2d(4, 4, 3, dilation=2)
+        >>> fields = receptive_field(torch.nn.Sequential(*layers), (1, 16, 16))
+        >>> fields["2"].size, [int(stride) for stride in fields["2"].stride], fields["2"].offset
+        ((12, 12), [2, 2], (-1, -1))
+        >>> fields["2"].box((0, 0))
+        ((0, 11), (0, 11))
     """
-    raise NotImplementedError
+    inputs = inputs_of(size, 1, model)
+    found = convolutions(trace(model, inputs), model)
+    fields = {}
+    for call in found.calls:
+        seen = field_of(call, found.input_size)
+        if call.leaf and seen is not None:
+            fields[call.name] = seen
+    if effective:
+        energies = effective_fields(model, inputs, list(fields))
+        fields = {name: replace(seen, effective=energies.get(name)) for name, seen in fields.items()}
+    return fields
+
+
+def field_of(call: Call, input_size: Ints) -> Field | None:
+    """The field of a call of a trace; None where its output sees nothing of the input."""
+    if call.place is None:
+        return None
+    sight = call.place.sight
+    size, stride, offset = [], [], []
+    for low, high, period in zip(sight.low, sight.high, sight.period, strict=True):
+        widths = high - low if period is None else period.high - period.low
+        size.append(max(int(widths.amax()) + 1, 0))
+        stride.append(None if period is None else Fraction(period.step, len(period.low)))
+        offset.append(None if period is None else int(period.low[0]))
+    edges = ([entry.tolist() for entry in side] for side in (sight.low, sight.high))
+    low, high = edges
+    names = call.name, call.kind, input_size, sight.size
+    return Field(
+        *names, tuple(size), tuple(stride), tuple(offset), tuple(low), tuple(high), sight.exact, sight=sight
+    )
