@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from dataclasses import fields as fields_of
+from typing import Any
 
 from torch import Tensor, nn
 
-from convlayers.inspect.receptive_field import Field
+from convlayers.errors import ArgumentError
+from convlayers.inspect import advice
+from convlayers.inspect.receptive_field import Field, field_of
+from convlayers.inspect.trace import Call, Trace, convolutions, inputs_of, trace
+from convlayers.ops import cost, library
+from convlayers.ops.convolution import candidates
 
 Ints = tuple[int, ...]
 
@@ -80,7 +89,27 @@ class Summary:
 
     def to_json(self) -> str:
         """All of it as JSON; fields as their size, stride and offset."""
-        raise NotImplementedError
+        values = {
+            "model": self.model,
+            "input_shapes": self.input_shapes,
+            "rows": [_plain(row) for row in self.rows],
+            "total": _plain(self.total),
+            "trainable": self.trainable,
+            "share": self.share,
+            "last_feature": self.last_feature,
+            "warnings": self.warnings,
+        }
+        return json.dumps(values, indent=2)
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        from convlayers.inspect import table
+
+        yield from table.parts(self)
+
+    def __str__(self) -> str:
+        from convlayers.inspect import table
+
+        return table.text(self)
 
 
 def summary(
@@ -98,5 +127,106 @@ def summary(
             tensors to call it with.
         batch_size: how many inputs at once, where a size is given.
         depth: rows at most so many modules deep; deeper ones are counted in the row above. All unless given.
+
+    Raises:
+        ValueError: for a model without a convolution, or an input that it refuses.
+
+    Example:
+        >>> layers = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Flatten(), torch.nn.Linear(8 * 16, 10)
+        >>> found = summary(torch.nn.Sequential(*layers), (3, 4, 4))
+        >>> [(row.name, row.kind, row.parameters, row.macs) for row in found.rows]
+        [('0', 'Conv2d', 224, 3456), ('1', 'Flatten', 0, 0), ('2', 'Linear', 1290, 1280)]
+        >>> found.rows[0].dense_parameters, found.total.flops
+        (6272, 9472)
     """
-    raise NotImplementedError
+    if depth is not None and depth < 1:
+        raise ArgumentError(f"depth must be at least 1; received {depth}")
+    inputs = inputs_of(input_size_or_tensors, batch_size, model)
+    found = convolutions(trace(model, inputs), model)
+    trained = _training_trace(model, inputs)
+    kept = {call.name: call.saved_bytes for call in trained.calls} if trained else {}
+    fields = {id(call): field_of(call, found.input_size) for call in found.calls}
+    bottom = found.calls[0]
+    total = replace(_row(bottom, None, kept, True), inference_bytes=found.peak_bytes, depth=0)
+    rows = []
+    for i, call in enumerate(found.calls[1:], 1):
+        if depth is None or call.depth <= depth:
+            deeper = found.calls[i + 1].depth > call.depth if i + 1 < len(found.calls) else False
+            leaf = not deeper or call.depth == depth
+            rows.append(_row(call, fields[id(call)], kept, leaf))
+    last = _last_feature(found)
+    seen = fields[id(last)] if last else None
+    return Summary(
+        model=type(model).__name__,
+        input_shapes=found.input_shapes,
+        rows=rows,
+        total=total,
+        trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        share=seen.share() if seen else None,
+        last_feature=last.name if last and seen else None,
+        warnings=advice.warnings(found, last, seen),
+    )
+
+
+def _training_trace(model: nn.Module, inputs: Sequence[Tensor]) -> Trace | None:
+    """The same run in training; in evaluation where it cannot train on this (a batch normalisation of one value)."""
+    try:
+        return trace(model, inputs, places=False, training=True)
+    except ArgumentError:
+        return trace(model, inputs, places=False, keeping=True)
+
+
+def _row(call: Call, seen: Field | None, kept: dict[str, int], leaf: bool) -> Row:
+    flops = sum(operator.flops for operator in call.operators)
+    times = [seconds(o.convolution) for o in call.operators if o.convolution is not None]
+    dense = call.convolution
+    inside = outside = 0
+    if dense is not None:
+        inside, outside = math.prod(call.input_shapes[0][1:]), math.prod(call.output_shape[1:])
+        batch = call.output_shape[0]
+    biased = getattr(call.module, "bias", None) is not None
+    return Row(
+        name=call.name,
+        kind=call.kind,
+        depth=call.depth,
+        leaf=leaf,
+        output_shape=call.output_shape,
+        parameters=sum(p.numel() for p in call.module.parameters()) if call.module is not None and call.first else 0,
+        macs=flops // 2,
+        flops=flops,
+        inference_bytes=call.output_bytes,
+        training_bytes=kept.get(call.name, 0),
+        bytes_moved=sum(operator.bytes_moved for operator in call.operators),
+        seconds=sum(times) if times else None,
+        field=seen,
+        dense_parameters=None if dense is None else inside * outside + outside * biased,
+        dense_macs=None if dense is None else batch * inside * outside,
+    )
+
+
+def seconds(call: cost.Call) -> float:
+    """The predicted time of a convolution on our kernels, on one thread, forward."""
+    # With few channels direct kernels of other kinds run (lines, columns), which Winograd does not beat.
+    kernels = candidates(call, exact=min(call.in_channels, call.out_channels) < 16)
+    return min(cost.seconds(kernel, call, library.isa()) for kernel in kernels)
+
+
+def _last_feature(found: Trace) -> Call | None:
+    """The last convolution whose output still has positions of the input."""
+    with_positions = [c for c in found.calls if c.convolution and c.place and max(c.place.sight.size) > 1]
+    anywhere = [c for c in found.calls if c.convolution and c.place]
+    return (with_positions or anywhere or [None])[-1]
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    values = {f.name: getattr(row, f.name) for f in fields_of(row) if f.name != "field"}
+    if row.field is not None:
+        strides = [None if stride is None else float(stride) for stride in row.field.stride]
+        values["field"] = {
+            "size": row.field.size,
+            "stride": strides,
+            "offset": row.field.offset,
+            "share": row.field.share(),
+            "exact": row.field.exact,
+        }
+    return values

@@ -6,7 +6,6 @@ The model is not touched: it runs on stand-ins for its parameters and buffers, a
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,8 +115,7 @@ def inputs_of(size_or_tensors: Any, batch_size: int, model: nn.Module) -> tuple[
         )
     like = next(iter([*model.parameters(), *model.buffers()]), torch.empty(0))
     dtype = like.dtype if like.dtype.is_floating_point else torch.float32
-    return (torch.zeros((1, 1), dtype=dtype, device=like.device)[:1, :1].expand(batch_size, math.prod(entries)).reshape(
-        batch_size, *entries),)  # fmt: skip
+    return (torch.zeros((batch_size, *entries), dtype=dtype, device=like.device),)
 
 
 def spatial_axes(input: Tensor) -> range:
@@ -125,12 +123,15 @@ def spatial_axes(input: Tensor) -> range:
     return range(2 if input.dtype.is_floating_point and input.dim() > 2 else 1, input.dim())
 
 
-def trace(model: nn.Module, inputs: Sequence[Tensor], *, places: bool = True, training: bool = False) -> Trace:
+def trace(
+    model: nn.Module, inputs: Sequence[Tensor], *, places: bool = True, training: bool = False, keeping: bool = False
+) -> Trace:
     """Runs a model on stand-ins.
 
     Args:
         places: whether to follow what each tensor sees of the first input.
-        training: in training mode, counting what is kept for a backward pass; else in evaluation mode without gradients.
+        training: in training mode; else in evaluation mode.
+        keeping: with gradients, counting what is kept for the backward pass; always in training mode.
 
     Raises:
         ValueError: where the model refuses the input; a lazy layer that has not seen one yet.
@@ -147,9 +148,9 @@ def trace(model: nn.Module, inputs: Sequence[Tensor], *, places: bool = True, tr
         model.train(training)
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng(devices=[]))
-            stack.enter_context(torch.set_grad_enabled(training))
+            stack.enter_context(torch.set_grad_enabled(training or keeping))
             stack.enter_context(watch.hooks())
-            if training:
+            if training or keeping:
                 stack.enter_context(torch.autograd.graph.saved_tensors_hooks(watch.pack, lambda packed: packed))
             stack.enter_context(fake)
             stack.enter_context(watch)

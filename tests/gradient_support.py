@@ -1,0 +1,84 @@
+"""What a unit sees by its gradient: the support of the gradient of a network made positive and linear.
+
+Weights become positive, biases 0; activations and normalisations become the identity and maxima become averages while
+the network runs. Nothing is negative then, so nothing cancels, and nothing is switched off.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+IDENTITIES = {
+    "relu", "relu_", "relu6", "hardtanh", "leaky_relu", "elu", "tanh", "sigmoid", "silu", "gelu", "hardswish",
+    "hardsigmoid", "batch_norm", "dropout", "dropout_", "tanh_", "sigmoid_",
+}  # fmt: skip
+AVERAGES = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
+PLAIN = (F.conv1d, F.conv2d, F.conv3d)
+
+
+class Linear(TorchFunctionMode):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in IDENTITIES:
+            return args[0]
+        for rank in (1, 2, 3):
+            if name in (f"max_pool{rank}d", f"max_pool{rank}d_with_indices"):
+                return average(rank, *args, **kwargs)
+        return func(*args, **kwargs)
+
+
+def average(
+    rank: int, x: Tensor, kernel: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, **_: Any
+) -> Tensor:
+    """A sum over the same windows as max pooling's."""
+    if dilation in (1, [1] * rank, (1,) * rank):
+        return AVERAGES[rank - 1](x, kernel, stride, padding, ceil_mode)
+    weight = torch.ones((x.shape[1], 1, *([kernel] * rank if isinstance(kernel, int) else kernel)), dtype=x.dtype)
+    return PLAIN[rank - 1](x, weight, None, stride or kernel, padding, dilation, x.shape[1])
+
+
+def positive(model: nn.Module) -> nn.Module:
+    """A copy with positive weights, each filter of sum 1, in float64."""
+    model = copy.deepcopy(model).double().eval()
+    for module in model.modules():
+        if isinstance(getattr(module, "weight", None), Tensor) and module.weight.dim() > 1:
+            module.weight.data = torch.full_like(module.weight, 1 / module.weight[0].numel())
+        if isinstance(getattr(module, "bias", None), Tensor):
+            module.bias.data.zero_()
+    return model
+
+
+@contextmanager
+def layers_of(model: nn.Module, size: Sequence[int]) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """An input and the (first) outputs of all modules without modules of their own, with gradients."""
+    model = positive(model)
+    x = torch.ones((1, *size), dtype=torch.float64, requires_grad=True)
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str, output: Tensor) -> None:
+        outputs.setdefault(name, output * 1)
+
+    for name, module in model.named_modules():
+        if not list(module.children()):
+            module.register_forward_hook(lambda m, i, o, name=name: keep(name, o))
+    with Linear():
+        model(x * 1)
+    yield x, outputs
+
+
+def support(x: Tensor, output: Tensor, unit: Sequence[int]) -> Tensor:
+    """Which elements of the input, over all channels, a unit's gradient reaches."""
+    chosen = output[(0, slice(None), *unit)] if output.dim() > 2 else output
+    (gradient,) = torch.autograd.grad(chosen.sum(), x, retain_graph=True, allow_unused=True)
+    if gradient is None:
+        return torch.zeros(x.shape[2:], dtype=torch.bool)
+    return (gradient[0] != 0).any(0)
