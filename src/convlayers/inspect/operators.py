@@ -111,17 +111,13 @@ def _(of, a, out):
 
 @rule(*(f"convlayers.{name}" for name in ("max_pool", "max_pool_with_indices", "max_pool_with_taps", "avg_pool")))
 def _(of, a, out):
-    return _windowed(
-        of(a["input"]),
-        len(a["kernel"]),
-        lambda i, _: rel.window(
-            a["output_size"][i],
-            kernel=a["kernel"][i],
-            stride=a["stride"][i],
-            low=a["low"][i],
-            dilation=a["dilation"][i],
-        ),
-    )
+    def relation(i: int, size: int) -> Relation:
+        if not a["kernel"]:
+            return rel.adaptive(size, a["output_size"][i])
+        where = {"kernel": a["kernel"][i], "stride": a["stride"][i], "low": a["low"][i], "dilation": a["dilation"][i]}
+        return rel.window(a["output_size"][i], **where)
+
+    return _windowed(of(a["input"]), len(a["output_size"]), relation)
 
 
 @rule(
@@ -321,11 +317,7 @@ def _(of, a, out):
 @rule(*(f"aten.{name}" for name in ("_softmax", "_log_softmax", "softmax", "cumsum", "cumprod", "sort", "topk")))
 def _(of, a, out):
     place = of(a["self"]).mixed([a.get("dim", -1)])
-    return place if place.shape == tuple(out.shape) else untracked_like(place, out)
-
-
-def untracked_like(place: Place, out: Tensor) -> Place:
-    return untracked(place.blurred(place.axes()).sight, out.shape)
+    return place if place.shape == tuple(out.shape) else untracked(place.blurred(place.axes()).sight, out.shape)
 
 
 @rule("aten.native_layer_norm")
@@ -447,7 +439,9 @@ def place_of_output(func: Any, of: Callable[[Any], Place | None], args: dict[str
         return joined(places, out.shape)
     main = next(iter(tensors_in(args)))
     if base in RULES and (base in _SEVERAL or of(main) is not None):
-        return RULES[base](of, args | {"operator": name}, out)
+        place = RULES[base](of, args | {"operator": name}, out)
+        if place is None or place.shape == tuple(out.shape):
+            return place
     seen = [(p.blurred(p.axes()).sight, [None] * len(p.sight.size)) for p in places]
     return untracked(Sight.union(seen, exact=False), out.shape)
 
