@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     input_size = arguments.input or _size_of_run(arguments.model)
     model = find(arguments.model, channels=input_size[0])
     found = summary(model, input_size, batch_size=arguments.batch_size, depth=arguments.depth)
-    Console().print(found)
+    Console(width=None if sys.stdout.isatty() else 100).print(found)
     if path:
         path.write_text(found.to_json() + "\n", encoding="utf-8")
     return 0

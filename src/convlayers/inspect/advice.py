@@ -16,7 +16,9 @@ WASTE, DOMINANCE = 0.4, 0.5
 def warnings(found: Trace, last: Call | None, seen: Field | None) -> list[str]:
     """Sentences about layers that see little, waste their border, or dominate cost."""
     sentences = []
-    if last is not None and seen is not None:
+    bottom = found.calls[0].place
+    # What comes after it may see more: an attention, or an operator that is not known.
+    if last is not None and seen is not None and bottom is not None and bottom.sight.exact:
         sentences += _sees_little(last, seen)
     layers = [call for call in found.calls if call.convolution is not None]
     for call in layers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -63,7 +64,10 @@ def _library(library: str, name: str) -> nn.Module:
         raise ArgumentError(
             f"MODEL {library}:NAME must name one of its {len(known)} models, such as {', '.join(close)}; received {name!r}"
         )
-    return package.create_model(name) if library == "timm" else package.get_model(name)
+    if library == "timm":
+        return package.create_model(name)
+    takes = inspect.signature(package.get_model_builder(name)).parameters
+    return package.get_model(name, **{key: None for key in ("weights", "weights_backbone") if key in takes})
 
 
 def _made(text: str, place: str, name: str) -> nn.Module:

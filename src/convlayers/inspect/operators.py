@@ -180,6 +180,11 @@ def _(of, a, out):
     return of(a["self"]).reshaped(out.shape)
 
 
+@rule("aten.as_strided")
+def _(of, a, out):
+    return of(a["self"])  # of another shape it is not known what it reads
+
+
 @rule("aten.permute")
 def _(of, a, out):
     place = of(a["self"])
@@ -314,7 +319,7 @@ def _(of, a, out):
     return place.reduced(dims or range(len(place.dims)), bool(a.get("keepdim")))
 
 
-@rule(*(f"aten.{name}" for name in ("_softmax", "_log_softmax", "softmax", "cumsum", "cumprod", "sort", "topk")))
+@rule(*(f"aten.{name}" for name in ("_softmax", "_log_softmax", "_safe_softmax", "softmax", "cumsum", "cumprod", "sort", "topk")))
 def _(of, a, out):
     place = of(a["self"]).mixed([a.get("dim", -1)])
     return place if place.shape == tuple(out.shape) else untracked(place.blurred(place.axes()).sight, out.shape)
@@ -350,8 +355,11 @@ def _(of, a, out):
 
 
 def _product(left: Place | None, right: Place | None, shape: Sequence[int]) -> Place:
-    """(..., m, k) times (..., k, n)."""
+    """(..., m, k) times (..., k, n). Where both have positions, as in an attention, all are taken to meet all."""
     rank = len(shape)
+    if left is not None and right is not None:
+        shared = set(left.axes([-2])) & set(right.axes([-1]))
+        left, right = left.blurred(shared), right.blurred(shared)
     places = []
     if left is not None:
         left = left.mixed([-1])

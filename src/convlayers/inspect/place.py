@@ -145,7 +145,7 @@ def untracked(sight: Sight, shape: Sequence[int]) -> Place:
 
 def joined(places: Sequence[Place], shape: Sequence[int]) -> Place:
     """What an elementwise operator on these gives, broadcast to a shape."""
-    places = [_padded(place, len(shape)) for place in places]
+    places = _alike([_padded(place, len(shape)) for place in places], shape)
     while True:
         dims, clash = _common(places, shape)
         if not clash:
@@ -165,6 +165,15 @@ def joined(places: Sequence[Place], shape: Sequence[int]) -> Place:
 
 def _padded(place: Place, rank: int) -> Place:
     return Place(place.sight, ((Factor(1, None),),) * (rank - len(place.dims)) + place.dims)
+
+
+def _alike(places: list[Place], shape: Sequence[int]) -> list[Place]:
+    """The same with one factor in the dimensions that they cut up differently."""
+    for dim, size in enumerate(shape):
+        tracked = [p for p in places if p.shape[dim] == size and p.axes([dim])]
+        if len({tuple(factor.size for factor in p.dims[dim]) for p in tracked}) > 1:
+            places = [p.single(dim) if p.axes([dim]) else p for p in places]
+    return places
 
 
 def _common(places: Sequence[Place], shape: Sequence[int]) -> tuple[tuple[tuple[Factor, ...], ...], set[int]]:

@@ -104,7 +104,7 @@ class Summary:
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
         from convlayers.inspect import table
 
-        yield from table.parts(self)
+        yield from table.parts(self, options.max_width)
 
     def __str__(self) -> str:
         from convlayers.inspect import table
@@ -154,7 +154,7 @@ def summary(
             deeper = found.calls[i + 1].depth > call.depth if i + 1 < len(found.calls) else False
             leaf = not deeper or call.depth == depth
             rows.append(_row(call, fields[id(call)], kept, leaf))
-    last = _last_feature(found)
+    last = _last_feature(found, fields)
     seen = fields[id(last)] if last else None
     return Summary(
         model=type(model).__name__,
@@ -211,11 +211,16 @@ def seconds(call: cost.Call) -> float:
     return min(cost.seconds(kernel, call, library.isa()) for kernel in kernels)
 
 
-def _last_feature(found: Trace) -> Call | None:
-    """The last convolution whose output still has positions of the input."""
-    with_positions = [c for c in found.calls if c.convolution and c.place and max(c.place.sight.size) > 1]
-    anywhere = [c for c in found.calls if c.convolution and c.place]
-    return (with_positions or anywhere or [None])[-1]
+def _last_feature(found: Trace, fields: dict[int, Field | None]) -> Call | None:
+    """The last call whose output still has positions of the input; the last convolution, if it sees as much."""
+    left = [call for call in found.calls if call.place and max(call.place.sight.size) > 1]
+    if not left:
+        return None
+    seen, convolution = fields[id(left[-1])], next((call for call in reversed(left) if call.convolution), None)
+    if convolution is None:
+        return left[-1]
+    other = fields[id(convolution)]
+    return convolution if seen and other and seen.share() == other.share() else left[-1]
 
 
 def _plain(row: Row) -> dict[str, Any]:

@@ -9,19 +9,22 @@ if TYPE_CHECKING:
     from convlayers.inspect.receptive_field import Field
     from convlayers.inspect.summary import Row, Summary
 
+#: Columns of a terminal that everything fits into.
+WIDE = 100
 
-def text(found: Summary, width: int = 100) -> str:
+
+def text(found: Summary, width: int = WIDE) -> str:
     """The tables as plain text."""
     from rich.console import Console
 
     console = Console(width=width, color_system=None, force_terminal=False)
     with console.capture() as captured:
-        console.print(*parts(found), sep="\n")
+        console.print(*parts(found, width), sep="\n")
     return captured.get()
 
 
-def parts(found: Summary) -> Iterator[Any]:
-    """What rich prints: two tables, the totals, and what stands out."""
+def parts(found: Summary, width: int = WIDE) -> Iterator[Any]:
+    """What rich prints: two tables, the totals, and what stands out; without the kinds where that is too wide."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -29,21 +32,24 @@ def parts(found: Summary) -> Iterator[Any]:
     shapes = ", ".join(times(shape) for shape in found.input_shapes)
     style: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0), "title_justify": "left"}
     cost = Table(title=f"{found.model} on {shapes}: what it costs", **style)
+    kinds = width >= WIDE
     cost.add_column("layer", overflow="fold", min_width=12)
-    cost.add_column("kind", style="dim", overflow="fold")
+    if kinds:
+        cost.add_column("kind", style="dim", overflow="fold")
     cost.add_column("output", no_wrap=True)
     for name in ("params", "MACs", "FLOPs", "infer B", "train B", "moved B", "ms"):
         cost.add_column(name, justify="right", no_wrap=True)
     for row in found.rows:
         numbers = _numbers(row) if row.leaf else [""] * 7
-        cost.add_row(_label(row), row.kind, times(row.output_shape[1:]), *numbers)
+        cost.add_row(_label(row), *[row.kind] * kinds, times(row.output_shape[1:]), *numbers)
     cost.add_section()
-    cost.add_row("total", "", "", *_numbers(found.total), style="bold")
+    cost.add_row("total", *[""] * kinds, "", *_numbers(found.total), style="bold")
     yield cost
 
     sight = Table(title="what a unit sees, and the fully connected layer instead", **style)
     sight.add_column("layer", overflow="fold", min_width=12)
-    sight.add_column("kind", style="dim", overflow="fold")
+    if kinds:
+        sight.add_column("kind", style="dim", overflow="fold")
     for name in ("sees", "every", "from", "of input", "dense params", "dense MACs"):
         sight.add_column(name, justify="right", no_wrap=True)
     before: Field | None = None
@@ -55,7 +61,7 @@ def parts(found: Summary) -> Iterator[Any]:
             every = "-" if None in field.stride else _axes([f"{float(s):.3g}" for s in field.stride if s is not None])
             start = "-" if None in field.offset else _axes([str(o) for o in field.offset])
             share = f"{100 * field.share():.3g} %"
-            sight.add_row(row.name, row.kind, seen, every, start, share, *_dense(row))
+            sight.add_row(row.name, *[row.kind] * kinds, seen, every, start, share, *_dense(row))
     yield sight
 
     lines = [

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from convlayers.errors import ArgumentError
 
@@ -70,3 +71,48 @@ def layer_of(model: nn.Module, name: str) -> nn.Module:
         shown = ", ".join(known[:40]) + (f", ... ({len(known)} in all)" if len(known) > 40 else "")
         raise ArgumentError(f"layer must be one of {shown}; received {name!r}")
     return layers[name]
+
+
+def convolutions_of(model: nn.Module) -> dict[str, Any]:
+    """The convolutions among a model's layers by name: torch's, and what is derived from them.
+
+    Raises:
+        ValueError: for a model without any.
+    """
+    found = {name: module for name, module in model.named_modules() if isinstance(module, _ConvNd)}
+    if not found:
+        kinds = ", ".join(dict.fromkeys(type(m).__name__ for m in model.modules() if not list(m.children())))
+        raise ArgumentError(f"model must have a convolution; received {type(model).__name__}, which has {kinds}")
+    return found
+
+
+def one_input(model: nn.Module, input: Tensor) -> Tensor:
+    """An input with a batch of 1, from one with or without that batch.
+
+    Raises:
+        ValueError: for more than one input.
+    """
+    rank = next(iter(convolutions_of(model).values())).weight.dim() - 2
+    dims = rank + 2 if input.is_floating_point() else rank + 1
+    one = input.unsqueeze(0) if input.dim() == dims - 1 else input
+    if one.dim() != dims or one.shape[0] != 1:
+        raise ArgumentError(
+            f"input must be one input of {dims - 1} axes, with a batch of 1 or without; received {tuple(input.shape)}"
+        )
+    return one
+
+
+def predicted(model: nn.Module, input: Tensor, target: int | None) -> int:
+    """The class asked for, or the one with the highest score.
+
+    Raises:
+        ValueError: for a model that gives no scores (1, classes), or a class that there is not.
+    """
+    with torch.no_grad():
+        scores = model(input)
+    if not isinstance(scores, Tensor) or scores.dim() != 2:
+        shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ArgumentError(f"model must give scores (batch, classes); {type(model).__name__} gives {shape}")
+    if target is not None and not 0 <= target < scores.shape[1]:
+        raise ArgumentError(f"target must be one of 0 to {scores.shape[1] - 1}; received {target}")
+    return int(scores[0].argmax()) if target is None else target
