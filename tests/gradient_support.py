@@ -1,6 +1,6 @@
 """What a unit sees by its gradient: the support of the gradient of a network made positive and linear.
 
-Weights become positive, biases 0; activations and normalisations become the identity and maxima become averages while
+Weights and biases become positive; activations and normalisations become the identity and maxima become averages while
 the network runs. Nothing is negative then, so nothing cancels, and nothing is switched off.
 """
 
@@ -20,7 +20,7 @@ IDENTITIES = {
     "relu", "relu_", "relu6", "hardtanh", "leaky_relu", "elu", "tanh", "sigmoid", "silu", "gelu", "hardswish",
     "hardsigmoid", "batch_norm", "dropout", "dropout_", "tanh_", "sigmoid_",
 }  # fmt: skip
-AVERAGES = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
+MAXIMA = (torch.max_pool1d, torch.max_pool2d, torch.max_pool3d)
 PLAIN = (F.conv1d, F.conv2d, F.conv3d)
 
 
@@ -37,23 +37,39 @@ class Linear(TorchFunctionMode):
 
 
 def average(
-    rank: int, x: Tensor, kernel: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, **_: Any
-) -> Tensor:
+    rank: int,
+    x: Tensor,
+    kernel: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """A sum over the same windows as max pooling's."""
-    if dilation in (1, [1] * rank, (1,) * rank):
-        return AVERAGES[rank - 1](x, kernel, stride, padding, ceil_mode)
-    weight = torch.ones((x.shape[1], 1, *([kernel] * rank if isinstance(kernel, int) else kernel)), dtype=x.dtype)
-    return PLAIN[rank - 1](x, weight, None, stride or kernel, padding, dilation, x.shape[1])
+    stride = stride or kernel
+    with torch.no_grad():
+        size = MAXIMA[rank - 1](x, kernel, stride, padding, dilation, ceil_mode).shape[2:]
+    kernel, stride, padding, dilation = (
+        [v] * rank if isinstance(v, int) else list(v) for v in (kernel, stride, padding, dilation)
+    )
+    last = [(o - 1) * s + d * (k - 1) + 1 for o, s, k, d in zip(size, stride, kernel, dilation, strict=True)]
+    amounts = [(p, max(0, end - p - n)) for p, end, n in zip(padding, last, x.shape[2:], strict=True)]
+    padded = F.pad(x, [amount for pair in reversed(amounts) for amount in pair])
+    weight = torch.ones((x.shape[1], 1, *kernel), dtype=x.dtype)
+    summed = PLAIN[rank - 1](padded, weight, None, stride, 0, dilation, x.shape[1])
+    values = summed[(..., *(slice(n) for n in size))]
+    return (values, torch.zeros_like(values, dtype=torch.long)) if return_indices else values
 
 
 def positive(model: nn.Module) -> nn.Module:
-    """A copy with positive weights, each filter of sum 1, in float64."""
+    """A copy with positive weights and biases, in float64; the weights of a filter have sum 1."""
     model = copy.deepcopy(model).double().eval()
     for module in model.modules():
         if isinstance(getattr(module, "weight", None), Tensor) and module.weight.dim() > 1:
             module.weight.data = torch.full_like(module.weight, 1 / module.weight[0].numel())
         if isinstance(getattr(module, "bias", None), Tensor):
-            module.bias.data.zero_()
+            module.bias.data.fill_(1.0)
     return model
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from convlayers.inspect.operators import place_of_output
 from convlayers.inspect.place import Factor, Place, joined, untracked
-from convlayers.inspect.relation import placed
+from convlayers.inspect.relation import constant, placed
 from convlayers.inspect.sight import Sight
 
 
@@ -41,7 +41,7 @@ def follow(events: list[tuple[Any, ...]], input: Tensor, axes: range) -> None:
 
     for event in events:
         if len(event) == 2:
-            event[0].place = of(event[1])
+            event[0].place = _settled(of(event[1]))
             continue
         func, named, outputs = event
         name = func.overloadpacket._qualified_op_name
@@ -66,6 +66,15 @@ def follow(events: list[tuple[Any, ...]], input: Tensor, axes: range) -> None:
             views[id(outputs[0])] = _Slice(base, dim, start, named.get("step", 1), name == "aten::select")
 
 
+def _settled(place: Place | None) -> Place | None:
+    """The same, its positions counted as the tensor has them: 2 * height of them after a pixel shuffle."""
+    for dim in range(len(place.dims) if place else 0):
+        assert place is not None
+        if len(place.dims[dim]) > 1 and len(place.axes([dim])) == 1:
+            place = place.single(dim)
+    return place
+
+
 def _parts(place: Place, dim: int, outputs: list[Tensor]) -> list[Place]:
     """Pieces one after the other; where the dimension is gone from them, single positions of it."""
     dim, start, parts = dim % len(place.dims), 0, []
@@ -84,12 +93,16 @@ def _write_through(view: Tensor, views: dict[int, _Slice], places: dict[int, Pla
     place = places[id(view)]
     if selected:
         place = Place(place.sight, (*place.dims[:dim], (Factor(1, None),), *place.dims[dim:]))
-    place = place.single(dim)
-    if place.dims[dim][0].axis is not None:
-        place = place.along(dim, placed(base.shape[dim], start, step, place.shape[dim]))
+    place, before = place.single(dim), places.get(id(base))
+    total, axis = base.shape[dim], place.dims[dim][0].axis
+    if axis is not None:
+        place = place.along(dim, placed(total, start, step, place.shape[dim]))
     else:
-        place = place.replaced(dim, Factor(base.shape[dim], None))
-    before = places.get(id(base))
+        beside = before.single(dim).dims[dim][0].axis if before is not None else None
+        if beside is not None and beside not in place.axes():
+            place = place.read({beside: constant(total, start, place.shape[dim])}, place.replaced(dim, Factor(total, beside)).dims)
+        else:  # taken to be everywhere along a dimension that is none of the input's
+            place = place.read({}, place.replaced(dim, Factor(total, None)).dims, exact=not selected)
     places[id(base)] = joined([p for p in (place, before) if p is not None], tuple(base.shape))
     if id(base) in views:
         _write_through(base, views, places)

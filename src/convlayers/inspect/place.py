@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from convlayers.inspect.relation import NOTHING, Relation, placed, repeated, same_for_all, table, whole, window
+from convlayers.inspect.relation import Relation, constant, placed, repeated, same_for_all, table, whole, window
 from convlayers.inspect.sight import Sight
 
 
@@ -220,13 +220,6 @@ def concatenated(parts: Sequence[tuple[int, Place | None]], dim: int, shape: Seq
         if place.dims[dim][0].axis is None:
             elsewhere = set(place.axes()) & {axis}
             place = place.blurred(elsewhere, exact=not elsewhere)
-            relation = _constant(total, start, size)
+            relation = constant(total, start, size)
         whole_places.append(place.read({axis: relation}, place.replaced(dim, Factor(total, axis)).dims))
     return joined(whole_places, shape)
-
-
-def _constant(total: int, start: int, size: int) -> Relation:
-    def reads(o: Tensor) -> Tensor:
-        return ((o < start) | (o >= start + size)).long()[:, None] * NOTHING
-
-    return Relation(total, reads, None)

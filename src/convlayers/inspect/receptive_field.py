@@ -35,7 +35,8 @@ class Field:
             such number: behind an attention, or where branches of different steps meet.
         offset: where the field of the unit 0 begins; negative where it begins in the border. None as ``stride``.
         low, high: for each axis and each unit along it, the first input element that it sees and the last, within the
-            input: ``high < low`` for a unit that sees nothing but border.
+            input: ``high < low`` for a unit that sees nothing but border. Each axis by itself; :meth:`box` is exact also
+            where a padding is so wide that a unit sees nothing along one axis.
         exact: False where an operator on the way is not known here and was taken to see everything.
         effective: where asked for, the gradient's energy of the centre unit, shaped as the input's spatial axes and
             adding up to 1; else None.
@@ -66,9 +67,13 @@ class Field:
         Args:
             unit: a position along each axis; the one in the middle unless given.
         """
+        if self.sight.gaps:
+            seen = self.mask(unit).nonzero()
+            if not len(seen):
+                return ((0, 0),) * len(self.input_size)
+            return tuple(zip(seen.amin(0).tolist(), (seen.amax(0) + 1).tolist(), strict=True))
         axes = zip(self.low, self.high, self._checked(unit), strict=True)
-        edges = [(low[at], high[at] + 1) for low, high, at in axes]
-        return tuple(edges) if all(start < stop for start, stop in edges) else ((0, 0),) * len(edges)
+        return tuple((low[at], high[at] + 1) for low, high, at in axes)
 
     def mask(self, unit: Sequence[int] | None = None) -> Tensor:
         """Exactly what a unit sees, shaped as the input's spatial axes: holes of a dilation and crosses included."""

@@ -93,6 +93,11 @@ def placed(outputs: int, start: int, step: int, size: int) -> Relation:
     return Relation(outputs, reads, None)
 
 
+def constant(outputs: int, start: int, size: int) -> Relation:
+    """So many positions from ``start`` on read the only one that there is; others nothing."""
+    return Relation(outputs, lambda o: (((o < start) | (o >= start + size)).long() * NOTHING)[:, None], None)
+
+
 def table(index: Tensor) -> Relation:
     """Any relation: (outputs, k) positions, :data:`NOTHING` where there is none."""
     return Relation(len(index), lambda o: index[o], None)

@@ -81,6 +81,8 @@ class Sight:
         period: as if the input had no ends; None where that has no regular form.
         sources: what it was computed from: another sight, and for each axis the relation to it (None: as it is).
         exact: False where it may be too large.
+        gaps: whether there are positions, here or on the way, that see nothing: then the elements that are seen along one
+            axis may depend on the position along another.
     """
 
     _count = itertools.count()
@@ -96,6 +98,9 @@ class Sight:
     ) -> None:
         self.size, self.low, self.high, self.period, self.sources = size, low, high, period, sources
         self.exact = exact
+        self.gaps = any(source.gaps for source, _ in sources) or any(
+            bool((last < first).any()) for first, last in zip(low, high, strict=True)
+        )
         self.number = next(Sight._count)
 
     @staticmethod

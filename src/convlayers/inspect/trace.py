@@ -18,7 +18,7 @@ from torch.utils.flop_counter import flop_registry
 
 from convlayers.errors import ArgumentError, ArgumentTypeError
 from convlayers.inspect.follow import follow
-from convlayers.inspect.operators import tensors_in
+from convlayers.inspect.operators import RULES, tensors_in
 from convlayers.inspect.place import Place
 from convlayers.ops import cost
 
@@ -246,7 +246,8 @@ class _Watch(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         packet = func.overloadpacket
-        if packet not in flop_registry and func.namespace in ("aten", "convlayers"):
+        known = packet in flop_registry or packet._qualified_op_name.replace("::", ".") in RULES
+        if not known and func.namespace == "aten":
             with self:
                 result = func.decompose(*args, **kwargs)
                 if result is not NotImplemented:
