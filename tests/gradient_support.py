@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 IDENTITIES = {
-    "relu", "relu_", "relu6", "hardtanh", "leaky_relu", "elu", "tanh", "sigmoid", "silu", "gelu", "hardswish",
-    "hardsigmoid", "batch_norm", "dropout", "dropout_", "tanh_", "sigmoid_",
+    "relu", "relu_", "relu6", "hardtanh", "leaky_relu", "elu", "silu", "gelu", "hardswish", "hardsigmoid", "batch_norm",
+    "dropout", "dropout_",
 }  # fmt: skip
 MAXIMA = (torch.max_pool1d, torch.max_pool2d, torch.max_pool3d)
 PLAIN = (F.conv1d, F.conv2d, F.conv3d)
@@ -30,6 +30,8 @@ class Linear(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in IDENTITIES:
             return args[0]
+        if name in ("tanh", "sigmoid"):  # gates: products of many would be more than a float can hold
+            return args[0] / (1 + args[0].detach().amax())
         for rank in (1, 2, 3):
             if name in (f"max_pool{rank}d", f"max_pool{rank}d_with_indices"):
                 return average(rank, *args, **kwargs)

@@ -97,7 +97,7 @@ class Trace:
 
 
 def inputs_of(size_or_tensors: Any, batch_size: int, model: nn.Module) -> tuple[Tensor, ...]:
-    """What to call a model with: the tensors given, or one of zeros of the size given."""
+    """What to call a model with: the tensors given, or one of zeros of the size given, which takes no memory."""
     if isinstance(size_or_tensors, Tensor):
         return (size_or_tensors,)
     entries = tuple(size_or_tensors) if isinstance(size_or_tensors, Sequence) else ()
@@ -115,7 +115,7 @@ def inputs_of(size_or_tensors: Any, batch_size: int, model: nn.Module) -> tuple[
         )
     like = next(iter([*model.parameters(), *model.buffers()]), torch.empty(0))
     dtype = like.dtype if like.dtype.is_floating_point else torch.float32
-    return (torch.zeros((batch_size, *entries), dtype=dtype, device=like.device),)
+    return (torch.zeros((), dtype=dtype, device=like.device).expand(batch_size, *entries),)
 
 
 def spatial_axes(input: Tensor) -> range:
@@ -142,6 +142,8 @@ def trace(
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     state = {n: fake.from_tensor(t) for n, t in [*model.named_parameters(), *model.named_buffers()]}
     stand_ins = [fake.from_tensor(t) for t in inputs]
+    with fake:
+        stand_ins = [t.contiguous() if 0 in t.stride() else t for t in stand_ins]
     watch = _Watch(model, stand_ins, state)
     modes = {module: module.training for module in model.modules()}
     try:
