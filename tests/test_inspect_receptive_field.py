@@ -52,7 +52,9 @@ WHOLE = [
 ]
 
 
-@pytest.mark.parametrize(("model", "size"), WHOLE, ids=["resnet18", "mobilenet_v2", "unet", "googlenet", "wavenet", "r2plus1d"])
+@pytest.mark.parametrize(
+    ("model", "size"), WHOLE, ids=["resnet18", "mobilenet_v2", "unet", "googlenet", "wavenet", "r2plus1d"]
+)
 def test_whole_networks(model, size):
     compare(model, size)
 
@@ -63,9 +65,8 @@ def test_random_networks_with_branches(seed):
     compare(*network(random.Random(seed)))
 
 
-# Sizes published for these networks: ResNet-18 and VGG-16 in Araujo, Norris & Sim 2019 ("Computing receptive fields of
-# convolutional neural networks", distill.pub) by the same arithmetic; U-Net's by hand: 188 is 2 * (2 * (...) + 4) + 4 at
-# its bottom; MobileNetV2's and R(2+1)D's by hand too (sum over layers of (k - 1) * product of strides, + 1).
+# The arithmetic of chains (Araujo, Norris & Sim 2019, "Computing receptive fields of convolutional neural networks", which
+# has VGG-16's 212): sums of (kernel - 1) times the strides before.
 def by_hand(*layers: tuple[int, int]) -> int:
     """The size for a chain of (kernel, stride)."""
     size, step = 1, 1
@@ -95,7 +96,10 @@ def test_hand_computed_sizes():
     stem = (7, 2), (3, 2)
     blocks = [(3, 1)] * 4 + [(3, 2), (3, 1), (3, 1), (3, 1)] * 3
     assert by_hand(*stem, *blocks) == 435
-    assert by_hand((3, 2), (3, 1), (3, 2), (3, 1), (3, 2), *[(3, 1)] * 2, (3, 2), *[(3, 1)] * 6, (3, 2), *[(3, 1)] * 3) == 491
+    assert (
+        by_hand((3, 2), (3, 1), (3, 2), (3, 1), (3, 2), *[(3, 1)] * 2, (3, 2), *[(3, 1)] * 6, (3, 2), *[(3, 1)] * 3)
+        == 491
+    )
     down = [(3, 1), (3, 1), (2, 2)] * 4
     assert by_hand(*down, (3, 1), (3, 1)) == 140
     vgg = [step for n in (2, 2, 3, 3, 3) for step in [(3, 1)] * n + [(2, 2)]]
@@ -104,7 +108,9 @@ def test_hand_computed_sizes():
     assert list(receptive_field(nn.Sequential(*layers), (3, 64, 64)).values())[-1].size == (212, 212)
 
 
-@pytest.mark.parametrize("model", [resnet18(16), googlenet(16), r2plus1d_18(16)], ids=["resnet18", "googlenet", "r2plus1d"])
+@pytest.mark.parametrize(
+    "model", [resnet18(16), googlenet(16), r2plus1d_18(16)], ids=["resnet18", "googlenet", "r2plus1d"]
+)
 def test_size_stride_and_offset_hold_on_an_input_that_is_large_enough(model):
     """What is said of an endless input from a small one, seen by a unit that no border reaches."""
     rank = 3 if isinstance(next(m for m in model.modules() if isinstance(m, nn.Conv3d | nn.Conv2d)), nn.Conv3d) else 2
@@ -291,7 +297,11 @@ def test_the_model_is_as_before():
 @pytest.mark.parametrize(
     ("model", "size", "message"),
     [
-        (nn.Sequential(nn.Linear(3, 3), nn.ReLU()), (3, 3), "must have a convolution; received Sequential, which has Linear, ReLU"),
+        (
+            nn.Sequential(nn.Linear(3, 3), nn.ReLU()),
+            (3, 3),
+            "must have a convolution; received Sequential, which has Linear, ReLU",
+        ),
         (nn.Sequential(nn.Conv2d(3, 4, 3)), (1, 8, 8), "it refuses 1x1x8x8 .* in layer '0'.*3 channels"),
         (nn.Sequential(nn.Conv2d(3, 4, 3)), (3, 2, 2), "it refuses 1x3x2x2"),
         (nn.Sequential(nn.Conv2d(3, 4, 3)), (3,), "must be channels and one size a spatial axis"),

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from networks import Causal, UNet
 from torch import Tensor, nn
 
-from networks import Causal, UNet
 
-
-def conv_bn(channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1, act: type = nn.ReLU) -> nn.Sequential:
+def conv_bn(
+    channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1, act: type = nn.ReLU
+) -> nn.Sequential:
     conv = nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(out), act(inplace=True))
 
@@ -200,6 +201,8 @@ def r2plus1d_18(width: int = 1) -> nn.Module:
     channels = 64 // width
     for stage in range(4):
         out = (64 << stage) // width
-        layers[f"layer{stage + 1}"] = nn.Sequential(VideoBlock(channels, out, 2 if stage else 1), VideoBlock(out, out, 1))
+        layers[f"layer{stage + 1}"] = nn.Sequential(
+            VideoBlock(channels, out, 2 if stage else 1), VideoBlock(out, out, 1)
+        )
         channels = out
     return named(layers | {"avgpool": nn.AdaptiveAvgPool3d(1), "flatten": nn.Flatten(), "fc": nn.Linear(channels, 400)})

@@ -40,7 +40,9 @@ def positive(kind: type) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status: 0 done, 1 done in part, 2 refused, 130 interrupted."""
-    parser = argparse.ArgumentParser(prog="convlayers", description="Convolution layers: train, predict, look inside, measure.")
+    parser = argparse.ArgumentParser(
+        prog="convlayers", description="Convolution layers: train, predict, look inside, measure."
+    )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     modules = {name: importlib.import_module(f"convlayers.cli.{name}") for name in COMMANDS}
     for module in modules.values():

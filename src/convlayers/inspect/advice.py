@@ -47,7 +47,9 @@ def _wastes(call: Call, operator: Operator) -> list[str]:
     inside = 1.0
     axes = zip(sizes.size, sizes.output_size, sizes.kernel, sizes.stride, padding[0], sizes.dilation, strict=True)
     for n, o, k, s, low, d in axes:
-        hits = sum(max(0, min(o - 1, (n - 1 + low - t * d) // s) - max(0, -(-(low - t * d) // s)) + 1) for t in range(k))
+        hits = sum(
+            max(0, min(o - 1, (n - 1 + low - t * d) // s) - max(0, -(-(low - t * d) // s)) + 1) for t in range(k)
+        )
         inside *= hits / (o * k)
     if inside >= 1 - WASTE or max(sizes.kernel) == 1:
         return []
@@ -74,7 +76,9 @@ def _dominates(found: Trace) -> list[str]:
             for call in working
             if call.module is not None and call.first
         }
-        everything = sum(p.numel() for p in found.calls[0].module.parameters())  # type: ignore[union-attr]
+        model = found.calls[0].module
+        assert model is not None
+        everything = sum(p.numel() for p in model.parameters())
         if weights and max(weights.values()) > DOMINANCE * everything:
             name = max(weights, key=weights.__getitem__)
             sentences.append(f"{name} has {100 * weights[name] / everything:.0f} % of all parameters.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,8 @@ def effective_fields(model: nn.Module, inputs: Sequence[Tensor], layers: Sequenc
             positions = output.shape[axes.start :]
             if output.grad_fn is None or not positions:
                 continue
-            centre = output[(slice(None), slice(None), *(n // 2 for n in positions))]
+            at: Any = (slice(None), slice(None), *(n // 2 for n in positions))
+            centre = output[at]
             (gradient,) = torch.autograd.grad(centre.sum(), noise, retain_graph=True)
             others = [d for d in range(noise.dim()) if d not in axes]
             energy = gradient.square().sum(others)

@@ -100,7 +100,9 @@ def _write_through(view: Tensor, views: dict[int, _Slice], places: dict[int, Pla
     else:
         beside = before.single(dim).dims[dim][0].axis if before is not None else None
         if beside is not None and beside not in place.axes():
-            place = place.read({beside: constant(total, start, place.shape[dim])}, place.replaced(dim, Factor(total, beside)).dims)
+            place = place.read(
+                {beside: constant(total, start, place.shape[dim])}, place.replaced(dim, Factor(total, beside)).dims
+            )
         else:  # taken to be everywhere along a dimension that is none of the input's
             place = place.read({}, place.replaced(dim, Factor(total, None)).dims, exact=not selected)
     places[id(base)] = joined([p for p in (place, before) if p is not None], tuple(base.shape))

@@ -82,7 +82,9 @@ def maximised(
             input = torch.roll(picture_of(coefficients), shift, axes).to(like)
             output = outputs_of(model, (input,), [layer])[layer]
             if not 0 <= channel < output.shape[1]:
-                raise ArgumentError(f"channel must be one of 0 to {output.shape[1] - 1} in {layer!r}; received {channel}")
+                raise ArgumentError(
+                    f"channel must be one of 0 to {output.shape[1] - 1} in {layer!r}; received {channel}"
+                )
             optimiser.zero_grad()
             (-output[:, channel].mean()).backward()
             optimiser.step()

@@ -60,10 +60,8 @@ def occluded(
     size = input.shape[2:]
     windows = [min(n, window or max(1, n // 8)) for n in size]
     steps = [stride or max(1, w // 2) for w in windows]
-    starts = [
-        sorted({*range(0, n - w + 1, step), n - w}) for n, w, step in zip(size, windows, steps, strict=True)
-    ]
-    places = [
+    starts = [sorted({*range(0, n - w + 1, step), n - w}) for n, w, step in zip(size, windows, steps, strict=True)]
+    places: list[tuple[slice, ...]] = [
         tuple(slice(at, at + w) for at, w in zip(start, windows, strict=True)) for start in itertools.product(*starts)
     ]
     drop, count = torch.zeros(size), torch.zeros(size)
@@ -73,7 +71,7 @@ def occluded(
             batch = places[first : first + BATCH]
             covered = input.repeat(len(batch), *[1] * (input.dim() - 1))
             for i, place in enumerate(batch):
-                covered[(i, slice(None), *place)] = input.mean()
+                covered[i][(slice(None), *place)] = input.mean()
             scores = model(covered)[:, target].float().cpu()
             for score, place in zip(scores, batch, strict=True):
                 drop[place] += whole - score

@@ -90,7 +90,9 @@ def lines(rows: Sequence[tuple[str, Tensor]], *, share: bool, columns: int = 1) 
     for axis in axes[len(rows) :]:
         axis.remove()
     for axis, (title, values) in zip(axes, rows, strict=False):
-        axis.plot(values.reshape(-1, values.shape[-1]).T.numpy(), linewidth=0.9, marker="." if values.shape[-1] < 16 else "")
+        axis.plot(
+            values.reshape(-1, values.shape[-1]).T.numpy(), linewidth=0.9, marker="." if values.shape[-1] < 16 else ""
+        )
         axis.set_title(title, fontsize=8, loc="left")
         axis.tick_params(labelsize=7)
         axis.margins(x=0.01)

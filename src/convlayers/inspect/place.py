@@ -192,7 +192,9 @@ def _common(places: Sequence[Place], shape: Sequence[int]) -> tuple[tuple[tuple[
                 clash |= {f.axis for d in (first, other) for f in d if f.axis is not None}
                 continue
             pairs = list(zip(first, other, strict=True))
-            clash |= {a for f, g in pairs if f.axis is not None and g.axis not in (None, f.axis) for a in (f.axis, g.axis)}
+            clash |= {
+                a for f, g in pairs if f.axis is not None and g.axis not in (None, f.axis) for a in (f.axis, g.axis)
+            }
             first = tuple(f if f.axis is not None else g for f, g in pairs)
         dims.append(first)
     axes = [factor.axis for dim in dims for factor in dim if factor.axis is not None]
@@ -207,13 +209,12 @@ def concatenated(parts: Sequence[tuple[int, Place | None]], dim: int, shape: Seq
         if place is not None:
             known.append((start, size, place.single(dim)))
         start += size
-    axes = {place.dims[dim][0].axis for _, _, place in known} - {None}
+    axes = {axis for _, _, place in known if (axis := place.dims[dim][0].axis) is not None}
     if not axes:
         return joined([place.replaced(dim, Factor(total, None)) for _, _, place in known], shape)
     if len(axes) > 1:
         return concatenated([(n, p and p.blurred(axes & set(p.axes()), exact=False)) for n, p in parts], dim, shape)
     (axis,) = axes
-    assert axis is not None
     whole_places = []
     for start, size, place in known:
         relation = placed(total, start, 1, size)

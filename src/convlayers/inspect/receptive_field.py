@@ -147,9 +147,6 @@ def field_of(call: Call, input_size: Ints) -> Field | None:
         size.append(max(int(widths.amax()) + 1, 0))
         stride.append(None if period is None else Fraction(period.step, len(period.low)))
         offset.append(None if period is None else int(period.low[0]))
-    edges = ([entry.tolist() for entry in side] for side in (sight.low, sight.high))
-    low, high = edges
+    first, last = ([entry.tolist() for entry in side] for side in (sight.low, sight.high))
     names = call.name, call.kind, input_size, sight.size
-    return Field(
-        *names, tuple(size), tuple(stride), tuple(offset), tuple(low), tuple(high), sight.exact, sight=sight
-    )
+    return Field(*names, tuple(size), tuple(stride), tuple(offset), tuple(first), tuple(last), sight.exact, sight=sight)

@@ -30,11 +30,11 @@ class Relation(NamedTuple):
     steps: tuple[int, int] | None
     folded: Callable[[Tensor], Tensor] | None = None
 
-    def index(self, size: int) -> Tensor:
+    def inside(self, size: int) -> Tensor:
         """(outputs, k): positions read inside an input of ``size``; -1 for what lies outside.
 
         Example:
-            >>> window(3, kernel=3, stride=1, low=1, dilation=1).index(3)
+            >>> window(3, kernel=3, stride=1, low=1, dilation=1).inside(3)
             tensor([[-1,  0,  1],
                     [ 0,  1,  2],
                     [ 1,  2, -1]])
@@ -53,7 +53,7 @@ def spread(outputs: int, *, kernel: int, stride: int, low: int, dilation: int) -
     """A transposed convolution: output o reads position i where i * stride + k * dilation - low = o for a tap k.
 
     Example:
-        >>> spread(4, kernel=2, stride=2, low=0, dilation=1).index(2).amax(1)
+        >>> spread(4, kernel=2, stride=2, low=0, dilation=1).inside(2).amax(1)
         tensor([0, 0, 1, 1])
     """
     taps = torch.arange(kernel) * dilation - low
@@ -107,7 +107,7 @@ def adaptive(size: int, outputs: int) -> Relation:
     """Adaptive pooling: o reads from floor(o * size / outputs) to ceil((o + 1) * size / outputs).
 
     Example:
-        >>> adaptive(5, 2).index(5)
+        >>> adaptive(5, 2).inside(5)
         tensor([[0, 1, 2],
                 [2, 3, 4]])
     """

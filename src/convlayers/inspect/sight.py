@@ -98,7 +98,7 @@ class Sight:
     ) -> None:
         self.size, self.low, self.high, self.period, self.sources = size, low, high, period, sources
         self.exact = exact
-        self.gaps = any(source.gaps for source, _ in sources) or any(
+        self.gaps: bool = any(source.gaps for source, _ in sources) or any(
             bool((last < first).any()) for first, last in zip(low, high, strict=True)
         )
         self.number = next(Sight._count)
@@ -153,7 +153,7 @@ class Sight:
                 seen = mask
                 for axis, relation in enumerate(relations):
                     if relation is not None:
-                        seen = _spread(seen, axis, relation.index(source.size[axis]), source.size[axis])
+                        seen = _spread(seen, axis, relation.inside(source.size[axis]), source.size[axis])
                 if source.number in masks:
                     masks[source.number] |= seen
                 else:
@@ -164,7 +164,7 @@ class Sight:
 def _read(sight: Sight, axis: int, relation: Relation | None) -> tuple[Tensor, Tensor, Period | None]:
     if relation is None:
         return sight.low[axis], sight.high[axis], sight.period[axis]
-    index = relation.index(sight.size[axis])
+    index = relation.inside(sight.size[axis])
     outside = index < 0
     low = sight.low[axis][index.clamp(min=0)].masked_fill(outside, _FAR).amin(1)
     high = sight.high[axis][index.clamp(min=0)].masked_fill(outside, -_FAR).amax(1)

@@ -30,7 +30,12 @@ def parts(found: Summary, width: int = WIDE) -> Iterator[Any]:
     from rich.text import Text
 
     shapes = ", ".join(times(shape) for shape in found.input_shapes)
-    style: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0), "title_justify": "left"}
+    style: dict[str, Any] = {
+        "box": box.SIMPLE_HEAD,
+        "pad_edge": False,
+        "padding": (0, 1, 0, 0),
+        "title_justify": "left",
+    }
     cost = Table(title=f"{found.model} on {shapes}: what it costs", **style)
     kinds = width >= WIDE
     cost.add_column("layer", overflow="fold", min_width=12)
@@ -89,7 +94,10 @@ def _label(row: Row) -> str:
 
 def _numbers(row: Row) -> list[str]:
     counts = (row.parameters, row.macs, row.flops, row.inference_bytes, row.training_bytes, row.bytes_moved)
-    return [*(size(count) if count else "-" for count in counts), "-" if row.seconds is None else f"{1e3 * row.seconds:.3g}"]
+    return [
+        *(size(count) if count else "-" for count in counts),
+        "-" if row.seconds is None else f"{1e3 * row.seconds:.3g}",
+    ]
 
 
 def _dense(row: Row) -> list[str]:

@@ -136,12 +136,12 @@ def trace(
     Raises:
         ValueError: where the model refuses the input; a lazy layer that has not seen one yet.
     """
-    if any(isinstance(p, nn.parameter.UninitializedTensorMixin) for p in [*model.parameters(), *model.buffers()]):
+    if any(nn.parameter.is_lazy(p) for p in [*model.parameters(), *model.buffers()]):
         raise ArgumentError("model must have all its weights; received one with lazy layers. Call it once before")
     # Which storage is whose cannot be asked of real tensors that meet stand-ins: all are stand-ins.
     fake = FakeTensorMode(allow_non_fake_inputs=True)
-    state = {n: fake.from_tensor(t) for n, t in [*model.named_parameters(), *model.named_buffers()]}
-    stand_ins = [fake.from_tensor(t) for t in inputs]
+    state: dict[str, Tensor] = {n: fake.from_tensor(t) for n, t in [*model.named_parameters(), *model.named_buffers()]}
+    stand_ins: list[Tensor] = [fake.from_tensor(t) for t in inputs]
     with fake:
         stand_ins = [t.contiguous() if 0 in t.stride() else t for t in stand_ins]
     watch = _Watch(model, stand_ins, state)
@@ -336,13 +336,25 @@ def _named(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, 
 def _convolution(a: dict[str, Any], out: Tensor) -> tuple[cost.Call, tuple[Ints, Ints]]:
     """The sizes of a convolution, and the border that its windows reach below and above."""
     shape, kernel, rank = a["input"].shape, tuple(a["weight"].shape[2:]), out.dim() - 2
-    stride, dilation = (tuple(a[key]) if len(a[key]) == rank else tuple(a[key]) * rank for key in ("stride", "dilation"))
-    given = a.get("low", a.get("padding"))
+    stride, dilation = (
+        tuple(a[key]) if len(a[key]) == rank else tuple(a[key]) * rank for key in ("stride", "dilation")
+    )
+    given: Any = a.get("low", a.get("padding"))
     low = tuple(given) if len(given) == rank else tuple(given) * rank
     size, output = tuple(shape[2:]), tuple(out.shape[2:])
     contiguous = a["input"].is_contiguous()
     call = cost.Call(
-        a["transposed"], shape[0], shape[1], out.shape[1], a["groups"], size, output, kernel, stride, dilation, contiguous
+        a["transposed"],
+        shape[0],
+        shape[1],
+        out.shape[1],
+        a["groups"],
+        size,
+        output,
+        kernel,
+        stride,
+        dilation,
+        contiguous,
     )
     axes = zip(output, stride, low, dilation, kernel, size, strict=True)
     high = tuple(max(0, (o - 1) * s - lo + d * (k - 1) + 1 - n) for o, s, lo, d, k, n in axes)
