@@ -44,11 +44,11 @@ def compare(model: nn.Module, size: Sequence[int], last: bool = False) -> dict[s
 
 WHOLE = [
     (resnet18(16), (3, 97, 97)),
-    (mobilenet_v2(8), (3, 97, 65)),
+    (mobilenet_v2(8), (3, 65, 49)),
     (unet(16), (1, 204, 188)),
-    (googlenet(16), (3, 97, 97)),
+    (googlenet(16), (3, 65, 65)),
     (WaveNet(16, stacks=2, layers=7), (16, 600)),
-    (r2plus1d_18(16), (3, 8, 48, 48)),
+    (r2plus1d_18(16), (3, 8, 32, 24)),
 ]
 
 
@@ -65,8 +65,8 @@ def test_random_networks_with_branches(seed):
     compare(*network(random.Random(seed)))
 
 
-# The arithmetic of chains (Araujo, Norris & Sim 2019, "Computing receptive fields of convolutional neural networks", which
-# has VGG-16's 212): sums of (kernel - 1) times the strides before.
+# The arithmetic of chains (Araujo, Norris & Sim 2019, "Computing receptive fields of convolutional neural networks",
+# which has VGG-16's 212): sums of (kernel - 1) times the strides before.
 def by_hand(*layers: tuple[int, int]) -> int:
     """The size for a chain of (kernel, stride)."""
     size, step = 1, 1
@@ -221,8 +221,8 @@ def windows(x: Tensor) -> Tensor:
         (lambda x: F.interpolate(x, size=(8, 4), mode="bicubic"), (3, 1), ((2, 5), (0, 6))),
     ],
     ids=[
-        "pixel shuffle", "pixel unshuffle", "channels last", "channel shuffle", "stack", "cat along width", "layer norm",
-        "pad", "circular pad", "split", "unbind", "window attention", "bicubic",
+        "pixel shuffle", "pixel unshuffle", "channels last", "channel shuffle", "stack", "cat along width",
+        "layer norm", "pad", "circular pad", "split", "unbind", "window attention", "bicubic",
     ],
 )  # fmt: skip
 def test_functions(function, unit, box):

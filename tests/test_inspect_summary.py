@@ -78,8 +78,8 @@ def test_shapes_parameters_and_products_are_torchinfos(whole):
         assert list(row.output_shape) == list(info.output_size), row.name
         assert row.parameters == info.trainable_params
         bias = getattr(info.module, "bias", None)
-        # torchinfo counts a bias as products, a transposed convolution by its output (4 times too much for U-Net's), and
-        # nothing of classes that it does not know by name.
+        # torchinfo counts a bias as products, a transposed convolution by its output (4 times too much for U-Net's),
+        # and nothing of classes that it does not know by name.
         if isinstance(info.module, _ConvNd | nn.Linear) and not isinstance(info.module, Causal | nn.ConvTranspose2d):
             extra = 0 if bias is None else math.prod(row.output_shape)
             assert row.macs == info.macs - extra, row.name
@@ -118,7 +118,7 @@ def test_products_by_the_definition(whole):
 
 
 def test_published_totals():
-    """11.7 million and 1.8 billion (He et al.); 3.4 million and 300 million (Sandler et al.); to the last one by hand."""
+    """11.7 million and 1.8 billion (He et al.); 3.5 million and 300 million (Sandler et al.); to the last one."""
     resnet, mobilenet = (summary(*WHOLE[name]).total for name in ("resnet18", "mobilenet_v2"))
     assert (resnet.parameters, resnet.macs) == (11_689_512, 1_814_073_344)
     assert (mobilenet.parameters, mobilenet.macs) == (3_504_872, 300_774_272)

@@ -13,9 +13,7 @@ NETWORKS = {
     "timm:resnet18": (3, 224, 224),
     "timm:convnext_tiny": (3, 224, 224),
     "timm:swin_tiny_patch4_window7_224": (3, 224, 224),
-    "timm:efficientnet_b0": (3, 224, 224),
     "torchvision:mobilenet_v2": (3, 224, 224),
-    "torchvision:googlenet": (3, 224, 224),
     "torchvision:shufflenet_v2_x1_0": (3, 224, 224),
     "torchvision:r2plus1d_18": (3, 16, 112, 112),
 }

@@ -33,8 +33,8 @@ def _sees_little(last: Call, seen: Field) -> list[str]:
         return []
     sizes = "x".join(map(str, box)), "x".join(map(str, seen.input_size))
     return [
-        f"{last.name} ({last.kind}), the last feature, sees {sizes[0]} of {sizes[1]} ({100 * seen.share():.1f} %): an object "
-        f"that is larger is seen in parts only. A stride, a pooling, a dilation or more layers let it see more."
+        f"{last.name} ({last.kind}), the last feature, sees {sizes[0]} of {sizes[1]} ({100 * seen.share():.1f} %): an "
+        "object that is larger is seen in parts only. A stride, a pooling, a dilation or more layers let it see more."
     ]
 
 
@@ -56,8 +56,8 @@ def _wastes(call: Call, operator: Operator) -> list[str]:
     return [
         f"{call.name} ({call.kind}) reads border with {100 * (1 - inside):.0f} % of its products: kernel "
         f"{'x'.join(map(str, sizes.kernel))}, dilation {'x'.join(map(str, sizes.dilation))}, padding "
-        f"{'x'.join(map(str, padding[0]))} on an input of {'x'.join(map(str, sizes.size))}. A smaller kernel, dilation or "
-        f"padding would see as much."
+        f"{'x'.join(map(str, padding[0]))} on an input of {'x'.join(map(str, sizes.size))}. A smaller kernel, "
+        "dilation or padding would see as much."
     ]
 
 

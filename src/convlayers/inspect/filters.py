@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def filters(model: nn.Module, layer: str | None = None, *, limit: int = 64, tile: int = 60) -> Image | Any:
     """The filters of a convolution: blue is negative, white zero, red positive, all on one scale.
 
-    Three input channels are shown as red, green and blue, grey being zero; others are summed. 1-D filters are lines (a matplotlib Figure); of 3-D ones every
-    slice is a tile, a row a filter.
+    Three input channels are shown as red, green and blue, grey being zero; others are summed. 1-D filters are lines (a
+    matplotlib figure); of 3-D ones every slice is a tile, a row a filter.
 
     Args:
         layer: its name; the first convolution unless given.

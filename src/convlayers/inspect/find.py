@@ -60,9 +60,9 @@ def _library(library: str, name: str) -> nn.Module:
     if name not in known:
         import difflib
 
-        close = difflib.get_close_matches(name, known, 6, 0.4) or known[:6]
+        close = ", ".join(difflib.get_close_matches(name, known, 6, 0.4) or known[:6])
         raise ArgumentError(
-            f"MODEL {library}:NAME must name one of its {len(known)} models, such as {', '.join(close)}; received {name!r}"
+            f"MODEL {library}:NAME must name one of its {len(known)} models, such as {close}; received {name!r}"
         )
     if library == "timm":
         return package.create_model(name)

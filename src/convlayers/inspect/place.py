@@ -15,7 +15,7 @@ from convlayers.inspect.sight import Sight
 class Factor(NamedTuple):
     """A part of a tensor's dimension: so many positions, along an axis of the input or (None) of something else.
 
-    A dimension of height * width tokens has two factors; one of channels * 2 after a pixel shuffle's permutation as well.
+    A dimension of height * width tokens has two factors; one of height * 2 rows after a pixel shuffle as well.
     """
 
     size: int

@@ -35,11 +35,16 @@ class Field:
             such number: behind an attention, or where branches of different steps meet.
         offset: where the field of the unit 0 begins; negative where it begins in the border. None as ``stride``.
         low, high: for each axis and each unit along it, the first input element that it sees and the last, within the
-            input: ``high < low`` for a unit that sees nothing but border. Each axis by itself; :meth:`box` is exact also
-            where a padding is so wide that a unit sees nothing along one axis.
+            input: ``high < low`` for a unit that sees nothing but border. Each axis by itself; :meth:`box` is exact
+            also where a padding is so wide that a unit sees nothing along one axis.
         exact: False where an operator on the way is not known here and was taken to see everything.
         effective: where asked for, the gradient's energy of the centre unit, shaped as the input's spatial axes and
             adding up to 1; else None.
+
+    Example:
+        >>> field = receptive_field(torch.nn.Sequential(torch.nn.Conv1d(1, 1, 3, dilation=2)), (1, 8))["0"]
+        >>> isinstance(field, Field), field.size, field.box((0,)), field.mask((0,)).int().tolist()
+        (True, (5,), ((0, 5),), [1, 0, 1, 0, 1, 0, 0, 0])
     """
 
     name: str
@@ -85,7 +90,8 @@ class Field:
 
     def _checked(self, unit: Sequence[int] | None) -> Ints:
         chosen = self.centre if unit is None else tuple(unit)
-        if len(chosen) != len(self.output_size) or not all(0 <= u < n for u, n in zip(chosen, self.output_size)):
+        bounds = list(zip(chosen, self.output_size, strict=False))
+        if len(chosen) != len(self.output_size) or not all(0 <= at < size for at, size in bounds):
             raise ArgumentError(f"unit must be a position of {'x'.join(map(str, self.output_size))}; received {unit}")
         return chosen
 
@@ -98,8 +104,8 @@ def receptive_field(
     A unit sees an element where the gradient of the unit by the element can be other than 0 by the network's structure:
     the support of the gradient of a network of the same graph whose weights are positive, and whose activations,
     poolings and normalisations are linear, so that nothing cancels and nothing is switched off. Over channels it is the
-    union. Batch normalisation is taken in evaluation; what mixes all positions (a global pool, a squeeze-and-excitation, a
-    linear layer over positions, an attention) sees all of them.
+    union. Batch normalisation is taken in evaluation. What mixes all positions sees all of them: a global pool, a
+    squeeze-and-excitation, a linear layer over positions, an attention.
 
     Args:
         model: any network.

@@ -18,8 +18,8 @@ class Relation(NamedTuple):
 
     Attributes:
         outputs: how many positions the output has.
-        reads: positions (m,) -> (m, k), the positions that each reads; outside the input too, where there is border, and
-            :data:`NOTHING` where there is no position to read.
+        reads: positions (m,) -> (m, k), the positions that each reads; outside the input too, where there is border,
+            and :data:`NOTHING` where there is no position to read.
         steps: (a, b) where the output's position o + a reads what o reads, b further on, whatever o; None where no
             such steps exist.
         folded: ``reads`` with what lies in the border replaced by what is shown there; None for a border of constants.

@@ -2,9 +2,9 @@
 
 Along each axis of the input a position sees a set of elements, and operators combine these sets: a window sees what its
 elements see together, a sum what its terms see together. Three things are kept of them. The first and the last element,
-for every position, within the input. The same as if the input went on beyond its border for ever, which has a finite form
-because it repeats: a :class:`Period`. And the operators themselves, as a graph: walked backwards from one position it gives
-exactly what that position sees, holes and crosses included.
+for every position, within the input. The same as if the input went on beyond its border for ever, which has a finite
+form because it repeats: a :class:`Period`. And the operators themselves, as a graph: walked backwards from one position
+it gives exactly what that position sees, holes and crosses included.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ _FAR = 1 << 40
 
 
 class Period(NamedTuple):
-    """First and last element seen by every position p = q * len(low) + r, on an axis without ends: ``low[r] + q * step``
-    and ``high[r] + q * step``; ``high < low`` where nothing is seen."""
+    """First and last element seen by every position p = q * len(low) + r, on an axis without ends.
+
+    They are ``low[r] + q * step`` and ``high[r] + q * step``; ``high < low`` where nothing is seen.
+    """
 
     step: int
     low: Tensor
@@ -81,8 +83,8 @@ class Sight:
         period: as if the input had no ends; None where that has no regular form.
         sources: what it was computed from: another sight, and for each axis the relation to it (None: as it is).
         exact: False where it may be too large.
-        gaps: whether there are positions, here or on the way, that see nothing: then the elements that are seen along one
-            axis may depend on the position along another.
+        gaps: whether there are positions, here or on the way, that see nothing: then the elements that are seen along
+            one axis may depend on the position along another.
     """
 
     _count = itertools.count()

@@ -26,8 +26,8 @@ class Row:
     """One call of a layer.
 
     Attributes:
-        name: as ``model.named_modules()`` has it; with ``#2`` after it for its second call; with ``.conv2d`` and the like
-            for an operator that a module calls as a function.
+        name: as ``model.named_modules()`` has it; with ``#2`` after it for its second call; with ``.conv2d`` and the
+            like for an operator that a module calls as a function.
         kind: the module's class, or the operator.
         depth: how many modules it is inside of, the model itself not counted.
         leaf: whether it has no module of its own: totals are sums over these alone.
@@ -43,6 +43,11 @@ class Row:
         field: what its units see of the input; None where that has no meaning.
         dense_parameters, dense_macs: of the fully connected layer that would give the same output from the same
             input; None for what is not a convolution.
+
+    Example:
+        >>> row = summary(torch.nn.Sequential(torch.nn.Conv2d(3, 10, 5, padding=2)), (3, 32, 32)).rows[0]
+        >>> isinstance(row, Row), row.parameters, row.dense_parameters
+        (True, 760, 31467520)
     """
 
     name: str
@@ -76,6 +81,11 @@ class Summary:
             a flattening).
         last_feature: the row's name.
         warnings: a sentence each.
+
+    Example:
+        >>> found = summary(torch.nn.Sequential(torch.nn.Conv2d(3, 10, 5, padding=2)), (3, 32, 32))
+        >>> isinstance(found, Summary), found.total.macs, found.total.flops
+        (True, 768000, 1536000)
     """
 
     model: str

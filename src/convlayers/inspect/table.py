@@ -72,8 +72,8 @@ def parts(found: Summary, width: int = WIDE) -> Iterator[Any]:
     lines = [
         f"{found.total.parameters:,} parameters ({found.trainable:,} trainable); {found.total.macs:,} MACs = "
         f"{found.total.flops:,} FLOPs (a multiplication and an addition each)",
-        f"activations: {size(found.total.inference_bytes)}B at most at once in inference, {size(found.total.training_bytes)}B "
-        "kept for a backward pass",
+        f"activations: {size(found.total.inference_bytes)}B at most at once in inference, "
+        f"{size(found.total.training_bytes)}B kept for a backward pass",
         "ms: predicted for the convolutions, forward, on convlayers' kernels and one thread",
     ]
     if found.share is not None:

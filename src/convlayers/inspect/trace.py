@@ -110,8 +110,8 @@ def inputs_of(size_or_tensors: Any, batch_size: int, model: nn.Module) -> tuple[
         )
     if len(entries) < 2 or min(entries) < 1 or batch_size < 1:
         raise ArgumentError(
-            f"input size must be channels and one size a spatial axis, each at least 1, such as (3, 224, 224); received "
-            f"{entries} and a batch of {batch_size}"
+            f"input size must be channels and one size a spatial axis, each at least 1, such as (3, 224, 224); "
+            f"received {entries} and a batch of {batch_size}"
         )
     like = next(iter([*model.parameters(), *model.buffers()]), torch.empty(0))
     dtype = like.dtype if like.dtype.is_floating_point else torch.float32
@@ -119,7 +119,7 @@ def inputs_of(size_or_tensors: Any, batch_size: int, model: nn.Module) -> tuple[
 
 
 def spatial_axes(input: Tensor) -> range:
-    """The dimensions of an input that are space or time: behind batch and channels, or, of numbered tokens, the batch."""
+    """The dimensions of an input that are space or time: behind batch and channels; of numbered tokens, the batch."""
     return range(2 if input.dtype.is_floating_point and input.dim() > 2 else 1, input.dim())
 
 
@@ -163,7 +163,8 @@ def trace(
                 shapes = ", ".join("x".join(map(str, t.shape)) for t in inputs)
                 reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
                 raise ArgumentError(
-                    f"input must be what {type(model).__name__} takes; it refuses {shapes} (batch first){where}: {reason}"
+                    f"input must be what {type(model).__name__} takes; it refuses {shapes} (batch first){where}: "
+                    f"{reason}"
                 ) from error
     finally:
         for module, mode in modes.items():

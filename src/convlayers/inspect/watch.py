@@ -15,7 +15,7 @@ from convlayers.errors import ArgumentError
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, parameters that ask for no gradient, and random numbers of their own; all as before afterwards."""
+    """Evaluation mode, parameters that ask for no gradient, random numbers of their own; all as before afterwards."""
     modes = {module: module.training for module in model.modules()}
     wanting = [p for p in model.parameters() if p.requires_grad]
     try:
