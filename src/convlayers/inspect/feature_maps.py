@@ -54,7 +54,7 @@ def feature_maps(
     Example:
         >>> layers = torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 3)
         >>> feature_maps(torch.nn.Sequential(*layers), torch.rand(1, 8, 8)).size
-        (276, 246)
+        (284, 272)
     """
     from convlayers.inspect import picture
 
