@@ -290,12 +290,22 @@ def test_the_model_is_as_before():
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
+class Deciding(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) if x.sum() > 0 else x
+
+
 @pytest.mark.parametrize(
     ("model", "size", "message"),
     [
         (nn.Sequential(nn.Linear(3, 3)), (3, 3), "must have a convolution; received Sequential, which has Linear"),
         (resnet18(16), (1, 64, 64), "it refuses 1x1x64x64 .* in layer 'conv1'"),
         (resnet18(16), "3x64x64", "input size must be integers"),
+        (Deciding(), (3, 8, 8), "must not decide by the values of a tensor: Deciding is run on stand-ins"),
     ],
 )
 def test_refusals(model, size, message):

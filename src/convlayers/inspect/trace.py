@@ -12,7 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -158,6 +162,11 @@ def trace(
             stack.enter_context(watch)
             try:
                 torch.func.functional_call(model, state, tuple(stand_ins))
+            except (DataDependentOutputException, DynamicOutputShapeException) as error:
+                raise ArgumentError(
+                    f"model must not decide by the values of a tensor: {type(model).__name__} is run on stand-ins that "
+                    f"have none, and asks for one ({error}). Look into the part of it that does not"
+                ) from error
             except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
                 where = f" in layer {watch.stack[-1].name!r}" if watch.stack and watch.stack[-1].name else ""
                 shapes = ", ".join("x".join(map(str, t.shape)) for t in inputs)
