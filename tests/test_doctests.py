@@ -14,6 +14,7 @@ import torch
 
 import convlayers
 from convlayers import activations, errors, functional, init, nn
+from convlayers import inspect as looking
 
 MODULES = [
     "convlayers",
@@ -39,7 +40,9 @@ def names(module: ModuleType) -> list[str]:
 
 
 PUBLIC = [
-    (module, name) for module in (convlayers, functional, nn, errors, init, activations) for name in names(module)
+    (module, name)
+    for module in (convlayers, functional, nn, errors, init, activations, looking)
+    for name in names(module)
 ]
 
 

@@ -126,7 +126,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules} - befor
     assert json.loads(done.stdout) == ["convlayers"]
 
 
-@pytest.mark.parametrize("module", ["nn", "functional", "init", "errors", "geometry", "cli"])
+@pytest.mark.parametrize("module", ["nn", "functional", "init", "errors", "geometry", "cli", "inspect"])
 def test_its_parts_import_by_themselves(module):
     """In any order, and without what only training needs."""
     heavy = {"lightning", "sklearn", "PIL", "onnx", "keras"}

@@ -10,7 +10,7 @@ from PIL import Image
 
 from convlayers import models
 from convlayers.models.blocks import torch_block
-from convlayers.train import classify, data, images, pictures, run_folder
+from convlayers.train import classify, data, images, run_folder
 
 
 @pytest.fixture(scope="module")
@@ -114,15 +114,6 @@ def test_a_cut_off_picture_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(images.UnreadableImageError, match=r"cut\.jpg: .*truncated"):
         images.read(path, images.Preprocessing(3, 8, 8))
-
-
-def test_pictures_of_the_network(digits: data.Examples) -> None:
-    network = models.build("digits", 1, 10)
-    inputs, _ = digits.part(digits.test[:1])
-    assert pictures.filters(network).size == (8 * 64 + 4, 4 * 64 + 4)
-    sheet = np.asarray(pictures.feature_maps(network, inputs[0]))
-    assert sheet.shape[2] == 3
-    assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 50
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 #: Commands, each a module here with ``add(subparsers)`` and ``run(arguments) -> exit status``.
-COMMANDS = ("train", "predict", "bench")
+COMMANDS = ("train", "predict", "summary", "bench")
 #: What a missing package belongs to.
-EXTRAS = {"lightning": "train", "PIL": "train", "rich": "train", "safetensors": "train", "sklearn": "train"}
+EXTRAS = {
+    **dict.fromkeys(("lightning", "PIL", "rich", "safetensors", "sklearn"), "train"),
+    **dict.fromkeys(("captum", "matplotlib"), "inspect"),
+}
 
 
 class UsageError(Exception):
@@ -37,7 +40,9 @@ def positive(kind: type) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status: 0 done, 1 done in part, 2 refused, 130 interrupted."""
-    parser = argparse.ArgumentParser(prog="convlayers", description="Convolution layers: train, predict, measure.")
+    parser = argparse.ArgumentParser(
+        prog="convlayers", description="Convolution layers: train, predict, look inside, measure."
+    )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     modules = {name: importlib.import_module(f"convlayers.cli.{name}") for name in COMMANDS}
     for module in modules.values():

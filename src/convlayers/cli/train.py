@@ -34,7 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.table import Table
 
     from convlayers import models
-    from convlayers.train import classify, data, pictures, run_folder, timing
+    from convlayers.inspect import feature_maps, filters
+    from convlayers.train import classify, data, run_folder, timing
 
     console = Console()
     is_digits = arguments.data == "digits"
@@ -80,8 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"interrupted: the network as it was is saved in {out}; test accuracy so far: {100 * accuracy:.1f} %")
         return 130
 
-    pictures.filters(network).save(out / "filters.png")
-    pictures.feature_maps(network, inputs[0]).save(out / "feature_maps.png")
+    filters(network).save(out / "filters.png")
+    feature_maps(network, inputs[0]).save(out / "feature_maps.png")
     _save_samples(out / "samples", examples)
     ours, theirs = timing.seconds_per_epoch(name, examples, settings)
     table = Table(title=f"{name} on {arguments.data}")
