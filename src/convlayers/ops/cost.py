@@ -147,8 +147,9 @@ def price(kernel: str, call: Call) -> str:
 # Measured on AMD Zen 4 (EPYC) with torch 2.13 by ``python -m convlayers.bench.fit`` (for AVX2 see there). In 111
 # problems our cheapest by these prices was never 5 % slower than our fastest with AVX-512, and once, by a third, with
 # AVX2. The prices of groups were fitted to its problems in groups and 18 layers of ResNeXt, RegNet, ShuffleNet and
-# their like; in 5 of those 42 our cheapest was 5 to 32 % slower than our fastest. torch's depthwise convolutions have
-# fast and slow paths that no such sum follows; nothing is decided by that price.
+# their like; of those 42 our cheapest was slower than our fastest, by 5 to 32 %, in 5 with AVX-512, and by 5 to 75 % in
+# 6 with AVX2. torch's depthwise convolutions have fast and slow paths that no such sum follows; nothing is decided by
+# that price.
 _AVX512: dict[str, dict[str, float]] = {
     # 24 problems, mean error 17 %
     "depthwise": {"calls": 1.79e-05, "elements": 2.81e-10, "contiguous elements": 8.46e-10, "products": 2.71e-10},
