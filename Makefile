@@ -14,6 +14,7 @@ LINTED := src tests _build
 demo: $(VENV)/.demo
 	$(BIN)/convlayers train digits --epochs $(EPOCHS) --out runs/digits
 	$(BIN)/convlayers predict runs/digits runs/digits/samples/*.png
+	$(BIN)/convlayers explain runs/digits -o runs/digits/report.html
 
 test: lint pytest native
 

@@ -98,7 +98,7 @@ def test_what_runs(monkeypatch, dtype):
     dense, three, five, cube = (8, 8, 3, 3), (8, 1, 3, 3), (8, 1, 5, 5), (8, 1, 3, 3, 3)
     # Where oneDNN does not multiply the dtype, ours: whatever it is.
     assert runs(dense, 1, none, native=False, stride=2) == "direct"
-    assert runs((8, 4, 3, 3), 2, native=False) == "direct"
+    assert runs((8, 4, 3, 3), 2, native=False) == "grouped"
     assert runs(three, 8, none, native=False) == "depthwise"
     # Where it does, only what it is slow at.
     assert runs(dense, 1) == runs((8, 4, 3, 3), 2, stride=2) == "torch"

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 #: Commands, each a module here with ``add(subparsers)`` and ``run(arguments) -> exit status``.
-COMMANDS = ("train", "predict", "summary", "bench")
+COMMANDS = ("train", "predict", "summary", "explain", "bench")
 #: What a missing package belongs to.
 EXTRAS = {
-    **dict.fromkeys(("lightning", "PIL", "rich", "safetensors", "sklearn"), "train"),
+    **dict.fromkeys(("lightning", "numpy", "PIL", "rich", "safetensors", "sklearn"), "train"),
     **dict.fromkeys(("captum", "matplotlib"), "inspect"),
 }
 

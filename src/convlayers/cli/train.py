@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from convlayers import models
     from convlayers.inspect import feature_maps, filters
-    from convlayers.train import classify, data, run_folder, timing
+    from convlayers.train import classify, data, history, run_folder, timing
 
     console = Console()
     is_digits = arguments.data == "digits"
@@ -66,9 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
         highlight=False,
     )
 
-    finished = classify.fit(network, examples, settings)
+    watch = classify.History(examples)
+    finished = classify.fit(network, examples, settings, [watch])
     inputs, labels = examples.part(examples.test)
-    accuracy = (classify.probabilities(network, inputs).argmax(1) == labels).double().mean().item()
+    chances = classify.probabilities(network, inputs)
+    accuracy = (chances.argmax(1) == labels).double().mean().item()
     training = {
         "data": arguments.data,
         "settings": asdict(settings),
@@ -77,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         "test_accuracy": accuracy,
     }
     run_folder.save(out, network, run_folder.Description(name, examples.classes, examples.preprocessing, training))
+    history.save(out, watch.epochs, chances, examples)
     if not finished:
         print(f"interrupted: the network as it was is saved in {out}; test accuracy so far: {100 * accuracy:.1f} %")
         return 130
@@ -98,7 +101,10 @@ def run(arguments: argparse.Namespace) -> int:
     print(
         f"layout (channels last), in turn, median of 3; {threads} threads. Ratio (torch.nn / ours): {theirs / ours:.2f}"
     )
-    print(f"saved in {out}: model.safetensors, config.json, filters.png, feature_maps.png, samples/")
+    files = (
+        "model.safetensors, config.json, history.json, evaluation.safetensors, filters.png, feature_maps.png, samples/"
+    )
+    print(f"saved in {out}: {files}")
     print(f"test accuracy: {100 * accuracy:.1f} %")
     return 0
 

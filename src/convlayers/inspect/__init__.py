@@ -5,6 +5,7 @@
 """
 
 from convlayers.inspect.class_activation import class_activation_map
+from convlayers.inspect.explain import explain
 from convlayers.inspect.feature_maps import activations, feature_maps
 from convlayers.inspect.filters import filters
 from convlayers.inspect.find import find
@@ -20,6 +21,7 @@ __all__ = [
     "activation_maximisation",
     "activations",
     "class_activation_map",
+    "explain",
     "feature_maps",
     "filters",
     "find",

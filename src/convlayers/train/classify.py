@@ -6,7 +6,7 @@ import contextlib
 import logging
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,8 +127,13 @@ def loader(examples: Examples, settings: Settings) -> DataLoader:
     )
 
 
-def fit(network: nn.Module, examples: Examples, settings: Settings) -> bool:
+def fit(
+    network: nn.Module, examples: Examples, settings: Settings, callbacks: Sequence[lightning.Callback] = ()
+) -> bool:
     """Trains the network in place.
+
+    Args:
+        callbacks: Lightning's, beside the progress bar.
 
     Returns:
         Whether it ran to its end; False where Ctrl-C ended it, with the weights as they were then.
@@ -143,7 +148,7 @@ def fit(network: nn.Module, examples: Examples, settings: Settings) -> bool:
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,
-            callbacks=[RichProgressBar(leave=True)],
+            callbacks=[RichProgressBar(leave=True), *callbacks],
         )
         try:
             trainer.fit(Classifier(network, settings), loader(examples, settings))
@@ -160,3 +165,30 @@ def probabilities(network: nn.Module, inputs: Tensor) -> Tensor:
     network.eval()
     batches = inputs.contiguous(memory_format=torch.channels_last).split(256)
     return torch.cat([network(batch).softmax(1) for batch in batches])
+
+
+class History(lightning.Callback):
+    """Measures after each epoch, on like terms: as many training examples as are held out, neither augmented.
+
+    Attributes:
+        epochs: a row each: ``epoch``, ``train_loss``, ``train_accuracy``, ``test_loss``, ``test_accuracy``.
+    """
+
+    def __init__(self, examples: Examples) -> None:
+        train = examples.train[:: max(1, len(examples.train) // len(examples.test))][: len(examples.test)]
+        self._parts = {"train": examples.part(train), "test": examples.part(examples.test)}
+        self.epochs: list[dict[str, Any]] = []
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        row: dict[str, Any] = {"epoch": trainer.current_epoch + 1}
+        for name, part in self._parts.items():
+            row[f"{name}_loss"], row[f"{name}_accuracy"] = _scores(module.network, *part)
+        module.network.train()
+        self.epochs.append(row)
+
+
+def _scores(network: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Cross-entropy and the share that is named right."""
+    chances = probabilities(network, inputs)
+    loss = F.nll_loss(chances.clamp_min(1e-12).log(), labels)
+    return loss.item(), (chances.argmax(1) == labels).double().mean().item()
