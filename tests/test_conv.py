@@ -246,6 +246,17 @@ def test_our_kernels_run():
     assert kernel(functional.conv2d, x.double(), weight.double()) == "torch"
 
 
+@pytest.mark.parametrize("groups", [1, 4, 20])
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(4))))
+def test_weights_lie_in_any_order(axes, groups):
+    x, weight = integers(2, 20, 9, 8), integers(40, 20 // groups, 3, 3)
+    laid_out = weight.permute(axes).contiguous().permute([axes.index(i) for i in range(4)])
+    assert torch.equal(functional.conv2d(x, laid_out, groups=groups), functional.conv2d(x, weight, groups=groups))
+    with convlayers.precision("exact"):
+        output = functional.conv2d(x, laid_out, groups=groups)
+    assert torch.equal(output.double(), F.conv2d(x.double(), weight.double(), groups=groups))
+
+
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_compiled_with_dynamic_sizes(backend):
     def f(x, weight):

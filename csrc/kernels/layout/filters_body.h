@@ -21,6 +21,16 @@ inline int64_t tap_offset(const FilterSizes& sizes, const FilterStrides& strides
   return d * strides.axis[0] + h * strides.axis[1] + w * strides.axis[2];
 }
 
+// Whether the taps lie side by side in their order.
+inline bool has_dense_taps(const FilterSizes& sizes, const FilterStrides& strides) {
+  int64_t stride = 1;
+  for (int a = 2; a >= 0; --a) {
+    if (sizes.kernel[a] > 1 && strides.axis[a] != stride) return false;
+    stride *= sizes.kernel[a];
+  }
+  return true;
+}
+
 // The entries of a row, cut into runs that lie side by side, and these into squares' sides: unit u has `count` entries from
 // `offset` on, entry i of it being the `index(i)`th of [tap][column].
 class Units {
@@ -28,7 +38,7 @@ class Units {
   Units(const FilterSizes& sizes, const FilterStrides& strides) : sizes_(sizes), strides_(strides) {
     const int64_t taps = sizes.taps();
     if (taps == 0) return;
-    const bool dense = tap_offset(sizes, strides, taps - 1) == taps - 1;
+    const bool dense = has_dense_taps(sizes, strides);
     if (dense && strides.column == taps) {
       order_ = kAll, runs_ = 1, run_ = sizes.columns * taps;
     } else if (strides.column == 1) {
