@@ -197,3 +197,16 @@ def test_a_broken_file_is_ignored_with_one_warning(cache: Path, text: str) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         convlayers.which(layer, torch.zeros(3, 24, 9, 9))
+
+
+def test_filters_of_very_many_taps_are_left_to_torch():
+    # Each tap would be a class of pixels by itself, and one filter of 33 x 33 x 33 x 16 was packed to sixteen times its size.
+    volume, weight = torch.randn(1, 16, 33, 33, 33, requires_grad=True), torch.randn(1, 16, 33, 33, 33)
+    (choice,) = convlayers.which(convlayers.functional.conv3d, volume, weight)
+    assert choice.kernel == "torch"
+    output = convlayers.functional.conv3d(volume, weight)
+    (gradient,) = torch.autograd.grad(output.sum(), volume)
+    assert torch.equal(gradient, weight)
+    picture, blur = torch.zeros(1, 8, 40, 40), torch.zeros(8, 1, 33, 33)
+    (choice,) = convlayers.which(convlayers.functional.conv2d, picture, blur, groups=8)
+    assert choice.kernel == "depthwise"

@@ -3,7 +3,9 @@
 Every result is compared with float64 (``reference``) on normally distributed data. A float32 sum of L products of such
 numbers is about sqrt(L) in size, and its rounding errors add up to about eps * L. So the largest error may be
 
-    2 * eps * sqrt(L) * max(largest reference value, sqrt(L)),    eps = 2**-23
+    4 * eps * sqrt(L) * max(largest reference value, sqrt(L)),    eps = 2**-23
+
+(Winograd's algorithm has two to three times the rounding of a sum; ``convlayers.precision('exact')`` does without.)
 
 where L is the length of the sum behind one element: taps * in_channels / groups for the output, taps * out_channels /
 groups for the gradient of the input, batch * windows for that of the weight, batch * outputs for that of the bias.
@@ -103,7 +105,7 @@ def _compared(problem: Problem, returned: tuple[Tensor, ...], right: tuple[Tenso
             return Verdict(math.nan, f"{name} is {value.dtype}, not torch.float32")
         largest = max(expected.abs().max().item(), math.sqrt(length))
         error = (value.detach() - expected).abs_().max().item() / largest
-        bound = 2 * torch.finfo(torch.float32).eps * math.sqrt(length)
+        bound = 4 * torch.finfo(torch.float32).eps * math.sqrt(length)
         # Not `error > bound`: a NaN must be wrong.
         if not error <= bound:
             return Verdict(

@@ -192,9 +192,16 @@ _ranked_while_compiling._dynamo_marked_constant = True  # type: ignore[attr-defi
 
 
 def candidates(call: Call, exact: bool) -> tuple[str, ...]:
-    """Our kernels that can compute it, the likely best first: the rule where there are no numbers to compare."""
+    """The kernels that can compute it, the likely best first: the rule where there are no numbers to compare.
+
+    Ours, but for filters of very many taps: each tap could be a class of pixels by itself, and packed, a few filters
+    fill vectors with zeros.
+    """
+    channelwise = 1 < call.groups == call.in_channels
+    if math.prod(call.kernel) > (16 * 1024 if channelwise else 1024):
+        return ("torch",)
     if call.groups > 1:
-        if call.groups == call.in_channels:
+        if channelwise:
             return ("depthwise", "direct")
         few = max(call.in_channels, call.out_channels) <= 8 * call.groups
         return ("grouped", "direct") if few else ("direct", "grouped")
