@@ -122,7 +122,7 @@ def four_steps() -> Image.Image:
         [
             ("input 96x96", pixels(grey.expand(3, -1, -1), 192)),
             ("1. convolution: 96x96", picture.tile(picture.signed(found["convolution"], bound), 192)),
-            ("2., 3. bias 0 and ReLU: 96x96", much(found["activation"], 192)),
+            ("2., 3. bias 0, ReLU: 96x96", much(found["activation"], 192)),
             ("4. max pooling 2x2: 48x48", much(found["pooling"], 192)),
         ]
     )
@@ -138,9 +138,8 @@ def sees() -> Image.Image:
         field = fields[f"{number}.conv"]
         (top, bottom), (left, right) = field.box()
         face = pixels(image, 192)
-        ImageDraw.Draw(face).rectangle(
-            (3 * left, 3 * top, 3 * right - 1, 3 * bottom - 1), outline=(255, 140, 0), width=3
-        )
+        box = 3 * left, 3 * top, 3 * right - 1, 3 * bottom - 1
+        ImageDraw.Draw(face).rectangle(box, outline=ORANGE, width=3)
         energy = field.effective
         heat = picture.tile(picture.overlaid(image, energy.sqrt(), 0, float(energy.sqrt().max())), 192)
         shown.append((f"{number}.conv: {bottom - top}x{right - left}", picture.grid([face, heat], 1)))
@@ -185,8 +184,9 @@ def wavenet_field() -> Figure:
         field = receptive_field(wavenet(past=past), (1, 600), effective=True)["last"]
         ((start, stop),) = field.box()
         axis.plot(range(1, stop - start + 1), 100 * field.effective[start:stop].flip(0).cumsum(0), label=title)
-    axis.axvline(stop - start, color="#e08a00", label=f"theoretical: {stop - start} samples")
+    axis.axvline(stop - start, color="black", linestyle="--", label=f"theoretical: {stop - start} samples")
     axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter("{x:.0f}")
     axis.set_xlabel("the nearest samples")
     axis.set_ylabel("hold % of the energy")
     axis.legend(fontsize=8)
@@ -214,7 +214,7 @@ def main(run: Path) -> None:
     save("four-steps", four_steps())
     save("ten-filters", filters(nn.Sequential(layer)))
     save("ten-maps-32", feature_maps(nn.Sequential(layer), cat(32), tile=96))
-    save("ten-maps-140", feature_maps(nn.Sequential(layer), cat(140), tile=140, channels=6))
+    save("ten-maps-128", feature_maps(nn.Sequential(layer), cat(128), tile=128, channels=6))
     save("digits-filters", filters(trained))
     save("digits-maps", feature_maps(trained, held_out[0], tile=56))
     save("sees", sees())

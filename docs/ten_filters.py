@@ -8,7 +8,7 @@ import convlayers
 
 
 def ten_filters() -> convlayers.Conv2d:
-    """Six edges, each 30 degrees further; a spot; a blur; and two that compare colours.
+    """Six edges, each 30 degrees further; a spot; a blur; and two that compare colours. The greatest weight is 1.
 
     Shape:
         input (batch, 3, height, width) or (3, height, width) -> the same with 10 channels.
@@ -21,10 +21,11 @@ def ten_filters() -> convlayers.Conv2d:
     edges = torch.stack([bell * (x * torch.cos(a) + y * torch.sin(a)) for a in angles])
     narrow = torch.exp(-(x**2 + y**2))
     spot = narrow / narrow.sum() - bell
-    grey = torch.stack([*edges, spot, bell]).unsqueeze(1).expand(-1, 3, -1, -1) / 3
+    grey = torch.stack([*edges, spot, bell]).unsqueeze(1).expand(-1, 3, -1, -1)
     red_green = torch.stack([bell, -bell, 0 * bell])
     blue_yellow = torch.stack([-bell / 2, -bell / 2, bell])
     layer = convlayers.Conv2d(3, 10, 5, padding="same", padding_mode="replicate", bias_init="zeros")
     with torch.no_grad():
-        layer.weight.copy_(torch.cat([grey, torch.stack([red_green, blue_yellow])]))
+        filters = torch.cat([grey, torch.stack([red_green, blue_yellow])])
+        layer.weight.copy_(filters / filters.abs().amax((1, 2, 3), keepdim=True))
     return layer
