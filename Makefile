@@ -7,7 +7,7 @@ CMAKE := $(BIN)/cmake
 # A CPU build of torch, where the index offers one: make PIP_ARGS="--index-url URL"
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt $(PIP_ARGS)
 SOURCES := $(shell find csrc src _build -type f ! -name '*.pyc') pyproject.toml CMakeLists.txt README.md
-LINTED := src tests _build
+LINTED := docs src tests _build
 
 .PHONY: demo test lint pytest timm develop native sanitize neon conformance edge-shapes clean
 
