@@ -200,7 +200,7 @@ def test_a_broken_file_is_ignored_with_one_warning(cache: Path, text: str) -> No
 
 
 def test_filters_of_very_many_taps_are_left_to_torch():
-    # Each tap would be a class of pixels by itself, and one filter of 33 x 33 x 33 x 16 was packed to sixteen times its size.
+    # Each tap would be a class of pixels by itself, and one filter of 33x33x33x16 was packed to sixteen times its size.
     volume, weight = torch.randn(1, 16, 33, 33, 33, requires_grad=True), torch.randn(1, 16, 33, 33, 33)
     (choice,) = convlayers.which(convlayers.functional.conv3d, volume, weight)
     assert choice.kernel == "torch"
