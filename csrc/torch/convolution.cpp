@@ -313,7 +313,7 @@ Tensor convolution_weight_grad(const Tensor& grad, const Tensor& input, Ints ker
   const auto plan =
       gather_plan(call.batch, call.axis, transposed, turned, source.strides(), gradient.strides(), all_zero(value));
   const Gather& gather = plan->view();
-  const Outside outside(input.size(1) * std::max<int64_t>(call.axis[2].kernel, 1), value);
+  const Outside outside((turned ? grad : input).size(1) * std::max<int64_t>(call.axis[2].kernel, 1), value);
   const FilterSizes sizes = call.filter(turned);
   const FilterStrides strides = call.strides(weight, turned);
   const double work = multiplications(gather, sizes);
