@@ -112,6 +112,16 @@ def test_what_runs(monkeypatch, dtype):
         assert runs(five, 8) == "torch"
 
 
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_filters_that_no_kernel_of_ours_takes(monkeypatch, dtype, native):
+    monkeypatch.setitem(select.NATIVE, dtype, native)
+    x, weight = torch.randn(1, 2, 40, 40).to(dtype), torch.randn(3, 2, 33, 33).to(dtype)
+    (choice,) = convlayers.which(functional.conv2d, x, weight)
+    assert choice.kernel == "torch"
+    assert torch.equal(functional.conv2d(x, weight), torch.nn.functional.conv2d(x, weight))
+
+
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 def test_registered_and_twice_differentiated(monkeypatch, dtype):
     monkeypatch.setitem(select.NATIVE, dtype, False)

@@ -29,6 +29,7 @@ from convlayers.ops.layout import is_channels_last, new_in_layout
 
 Ints = tuple[int, ...]
 _ACTIVATIONS = list(CODES)
+_DTYPES = (torch.float32, *select.NATIVE)
 
 
 def convolution(
@@ -64,10 +65,9 @@ def convolution(
     if input.dtype in select.NATIVE:
         pays = _widening_pays(input, weight, stride, dilation, groups, transposed)
         ours = tuple(k for k in kernels if k != "torch")
-        kernels, costs = ours if pays else ("torch", *ours), None  # the costs are those of float32
+        kernels, costs = (*ours, "torch") if pays else ("torch", *ours), None  # the costs are those of float32
     operation = "transposed_convolution" if transposed else "convolution"
-    dtypes = (torch.float32, *select.NATIVE)
-    kernel = select.choose(operation, kernels, input, weight, bias, costs=costs, dtypes=dtypes)
+    kernel = select.choose(operation, kernels, input, weight, bias, costs=costs, dtypes=_DTYPES)
     arguments = (output_size, stride, low, dilation, groups, transposed, border, value, activation)
     if observers:
         observers[-1](ranking.call, (input, weight, bias), arguments)
@@ -163,13 +163,18 @@ def _ranked(*arguments: Any) -> _Ranking:
     if measured is not None and not exact:
         costs = select.Costs(measured, measured=True)
         return _Ranking(costs.ranked((*ours, "torch")), call, costs)
-    isa = library.isa()
-    # With few channels direct kernels of other kinds run (lines, columns), which Winograd does not beat.
-    compared = tuple(k for k in ours if k != "winograd" or _has_many_channels(call))
-    costs = select.Costs({k: cost.seconds(k, call, isa) for k in (*compared, "torch")}, measured=False)
+    seconds = predicted(call, exact)
+    costs = select.Costs(seconds | {"torch": cost.seconds("torch", call, library.isa())}, measured=False)
     # Each kernel rounds in its own way: under 'exact' a sample has the same one in every batch.
-    ranked = ours if exact else (*costs.ranked(compared), *(k for k in ours if k not in compared))
+    ranked = ours if exact else (*costs.ranked(seconds), *(k for k in ours if k not in seconds))
     return _Ranking(ranked, call, costs)
+
+
+def predicted(call: Call, exact: bool = False) -> dict[str, float]:
+    """Seconds of each kernel that is compared, forward on one thread."""
+    # With few channels direct kernels of other kinds run (lines, columns), which Winograd does not beat.
+    compared = (k for k in candidates(call, exact) if k != "winograd" or _has_many_channels(call))
+    return {kernel: cost.seconds(kernel, call, library.isa()) for kernel in compared}
 
 
 def _has_many_channels(call: Call) -> bool:
