@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from convlayers.inspect import explain
 from convlayers.inspect.page.calls import trace
 
 CHECKOUT = Path(__file__).parent.parent
-TIMM = Path(os.environ.get("CONVLAYERS_TIMM") or CHECKOUT / "build" / "timm")
 
 
 @pytest.fixture(scope="module")
@@ -184,20 +182,17 @@ def test_the_digits_run(chromium: Any, tmp_path: Path) -> None:
         assert page.locator("#input .thumb").count() == 0
 
 
-def test_timms_resnet_on_a_photograph(chromium: Any, tmp_path: Path) -> None:
+def test_timms_resnet_on_a_photograph(chromium: Any, timm_folder: Path, tmp_path: Path) -> None:
     """In a process of its own: torchvision without its operators is not for the others to import."""
-    if not (TIMM / "timm").is_dir():
-        pytest.skip(f"timm is not at {TIMM}, and CONVLAYERS_TIMM names no other folder")
     data = pytest.importorskip("skimage.data")
     from PIL import Image
 
     Image.fromarray(data.astronaut()).save(tmp_path / "astronaut.png")
     code = f"""
-import sys, torch
-library = torch.library.Library("torchvision", "DEF")
-for name in ("nms", "qnms"):
-    library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-sys.path.insert(0, {str(TIMM)!r})
+import sys
+sys.path.insert(0, {str(CHECKOUT / "tests")!r})
+from timm_networks import make_importable
+make_importable({str(timm_folder)!r})
 from convlayers.cli import main
 sys.exit(main(["explain", "timm:resnet18", "astronaut.png", "-o", "resnet.html"]))
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -110,12 +109,8 @@ def test_the_command_refuses_a_size(capsys):
     assert "must be channels and sizes, such as 3x224x224; received '8'" in capsys.readouterr().err
 
 
-def test_timm_and_torchvision():
-    """Where they are: in the folder that CONVLAYERS_TIMM names, or in build/timm."""
-    folder = Path(os.environ.get("CONVLAYERS_TIMM", ROOT / "build" / "timm"))
-    if not (folder / "timm").is_dir():
-        pytest.skip(f"timm and torchvision are not in {folder}")
-    command = [sys.executable, str(ROOT / "tests" / "timm_networks.py"), str(folder)]
+def test_timm_and_torchvision(timm_folder):
+    command = [sys.executable, str(ROOT / "tests" / "timm_networks.py"), str(timm_folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]  # timm prints too

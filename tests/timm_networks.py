@@ -19,17 +19,27 @@ NETWORKS = {
 }
 
 
-def main(folder: str) -> None:
+def make_importable(folder: str) -> None:
+    """timm and torchvision from this folder, the operators that torchvision asks for as it is imported named."""
+    import torch
+
+    library = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _libraries.append(library)  # with it the operators would go
     sys.path.insert(0, folder)
+
+
+_libraries: list[object] = []
+
+
+def main(folder: str) -> None:
     import warnings
 
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
+    make_importable(folder)
     from convlayers.inspect import find, summary
 
     warnings.simplefilter("ignore")

@@ -71,12 +71,6 @@ void set_windows(PoolProblem& p, const Ints& input, const Ints& output, const Wi
   }
 }
 
-int64_t plane_of(const Ints& size) {
-  int64_t plane = 1;
-  for (const int64_t s : size) plane *= s;
-  return plane;
-}
-
 // Beyond the last float that a source holds.
 const float* end_of(const Source& source, int64_t batch, int64_t channels, const Ints& spatial) {
   const Strides& s = source.strides();
@@ -85,15 +79,10 @@ const float* end_of(const Source& source, int64_t batch, int64_t channels, const
   return source.data() + last;
 }
 
+// Of a contiguous tensor: each plane is as one channel, channels last.
 Strides plane_strides(int64_t channels, const Ints& spatial) {
-  Strides s{0, {0, 0, 0}};
-  int64_t stride = 1;
-  for (size_t i = spatial.size(), a = 3; i-- > 0;) {
-    s.axis[--a] = stride;
-    stride *= spatial[i];
-  }
-  for (size_t a = 0; a < 3 - spatial.size(); ++a) s.axis[a] = stride;
-  s.batch = channels * stride;
+  Strides s = dense_strides(1, spatial);
+  s.batch *= channels;
   return s;
 }
 
@@ -109,7 +98,7 @@ Tensor pool(const Kernel<PoolProblem>& kernel, Pooling kind, PoolProblem& p, con
   const Ints from_size = spatial(tensor);
   // Elsewhere planes are read and written through a copy that is channels last.
   const bool stay = (kind.average && covers_input(p)) || PoolBoxes(p, kind.adjoint).fit();
-  const int64_t from_plane = plane_of(from_size), to_plane = plane_of(size);
+  const int64_t from_plane = product(from_size), to_plane = product(size);
   const bool from_planes = stay && tensor.is_contiguous() && p.channels > 1 && from_plane > 1;
   const bool to_planes = stay && !channels_last && p.channels > 1 && to_plane > 1;
   std::optional<Source> source;
@@ -353,19 +342,19 @@ Tensor max_unpool(const Tensor& input, const Tensor& indices, Ints output_size) 
   check_pair(input, indices, true);
   check_image(input, output_size.size(), "input");
   elements(1, 1, output_size);
-  return indexed(unpool, input, indices, output_size, plane_of(output_size), is_channels_last(input));
+  return indexed(unpool, input, indices, output_size, product(output_size), is_channels_last(input));
 }
 
 Tensor pool_scatter(const Tensor& source, const Tensor& indices, Ints output_size, bool channels_last) {
   check_pair(source, indices, true);
   check_image(source, output_size.size(), "source");
   elements(1, 1, output_size);
-  return indexed(scatter, source, indices, output_size, plane_of(output_size), channels_last);
+  return indexed(scatter, source, indices, output_size, product(output_size), channels_last);
 }
 
 Tensor pool_gather(const Tensor& source, const Tensor& indices) {
   check_pair(source, indices, false);
-  return indexed(gather, source, indices, spatial(indices), plane_of(spatial(source)), is_channels_last(indices));
+  return indexed(gather, source, indices, spatial(indices), product(spatial(source)), is_channels_last(indices));
 }
 
 }  // namespace convlayers

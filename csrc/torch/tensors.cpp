@@ -8,13 +8,14 @@ namespace {
 
 constexpr double kMove = 16;  // multiplications and additions in the time that a float takes to be moved
 
+}  // namespace
+
 int64_t product(const Ints& sizes) {
   int64_t result = 1;
   for (int64_t s : sizes) result *= s;
   return result;
 }
 
-// Strides of a dense channels-last tensor, its spatial axes at the end of the three.
 Strides dense_strides(int64_t channels, const Ints& spatial) {
   Strides s{channels * product(spatial), {0, 0, 0}};
   int64_t stride = channels;
@@ -24,8 +25,6 @@ Strides dense_strides(int64_t channels, const Ints& spatial) {
   }
   return s;
 }
-
-}  // namespace
 
 void check_tensor(const Tensor& t, const char* name, int64_t dim) {
   STD_TORCH_CHECK(t.is_cpu() && t.layout() == torch::headeronly::Layout::Strided &&

@@ -47,6 +47,10 @@ void run(const Kernel<Problem>& kernel, const Problem& problem, double work = kA
                               [&](int64_t begin, int64_t end) { kernel.run(problem, begin, end); });
 }
 
+int64_t product(const Ints& sizes);
+// Strides of a dense channels-last tensor, its spatial axes at the end of the three.
+Strides dense_strides(int64_t channels, const Ints& spatial);
+
 // A strided float32 CPU tensor of this many dimensions, or an error that names it.
 void check_tensor(const Tensor& t, const char* name, int64_t dim);
 

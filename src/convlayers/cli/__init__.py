@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 #: Commands, each a module here with ``add(subparsers)`` and ``run(arguments) -> exit status``.
@@ -19,6 +20,12 @@ EXTRAS = {
 
 class UsageError(Exception):
     """A mistake of the user's, in a sentence for them."""
+
+
+def check_writable(option: str, path: Path | None) -> None:
+    """Refuses a file that could not be written in the end, before the work."""
+    if path and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise UsageError(f"{option} must be a file in a folder that exists; received {path}")
 
 
 def positive(kind: type) -> Any:

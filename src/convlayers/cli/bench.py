@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from convlayers.cli import UsageError, positive
+from convlayers.cli import UsageError, check_writable, positive
 
 DIRECTIONS = ("forward", "training")
 RIVALS = ("torch", "compiled", "onnxruntime", "openvino")
@@ -68,8 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     from convlayers.bench import limits, peers
 
     rows = _rows(arguments)
-    if arguments.json and (arguments.json.is_dir() or not arguments.json.absolute().parent.is_dir()):
-        raise UsageError(f"--json must be a file in a folder that exists; received {arguments.json}")
+    check_writable("--json", arguments.json)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     lacking = {rival: peers.missing(rival) for rival in arguments.peers}

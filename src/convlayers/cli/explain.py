@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from convlayers.cli import UsageError
+from convlayers.cli import check_writable
 from convlayers.cli.summary import MODEL, size
 
 
@@ -26,8 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     from convlayers.inspect import explain
     from convlayers.inspect.page import sources
 
-    if arguments.out.is_dir() or not arguments.out.absolute().parent.is_dir():
-        raise UsageError(f"--out must be a file in a folder that exists; received {arguments.out}")
+    check_writable("--out", arguments.out)
     subject = sources.subject(arguments.model, arguments.input)
     inputs, pixels, names = sources.inputs(subject, arguments.inputs)
     page = explain(

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from convlayers.cli import UsageError, positive
+from convlayers.cli import UsageError, check_writable, positive
 
 MODEL = (
     "a network's name, a folder that `convlayers train` wrote, timm:NAME, torchvision:NAME, or package.module:callable"
@@ -47,8 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     from convlayers.inspect import find, summary
 
     path = arguments.json
-    if path and (path.is_dir() or not path.absolute().parent.is_dir()):
-        raise UsageError(f"--json must be a file in a folder that exists; received {path}")
+    check_writable("--json", path)
     input_size = arguments.input or _size_of_run(arguments.model)
     model = find(arguments.model, channels=input_size[0])
     found = summary(model, input_size, batch_size=arguments.batch_size, depth=arguments.depth)

@@ -15,8 +15,8 @@ from convlayers.errors import ArgumentError
 from convlayers.inspect import advice
 from convlayers.inspect.receptive_field import Field, field_of
 from convlayers.inspect.trace import Call, Trace, convolutions, inputs_of, trace
-from convlayers.ops import cost, library
-from convlayers.ops.convolution import candidates
+from convlayers.ops import cost
+from convlayers.ops.convolution import predicted
 
 Ints = tuple[int, ...]
 
@@ -216,9 +216,7 @@ def _row(call: Call, seen: Field | None, kept: dict[str, int], leaf: bool) -> Ro
 
 def seconds(call: cost.Call) -> float:
     """The predicted time of a convolution on our kernels, on one thread, forward."""
-    # With few channels direct kernels of other kinds run (lines, columns), which Winograd does not beat.
-    kernels = candidates(call, exact=min(call.in_channels, call.out_channels) < 16)
-    return min(cost.seconds(kernel, call, library.isa()) for kernel in kernels)
+    return min(predicted(call).values())
 
 
 def _last_feature(found: Trace, fields: dict[int, Field | None]) -> Call | None:
