@@ -26,11 +26,14 @@ STABLE_TORCH_LIBRARY(convlayers, m) {
       "SymInt[] dilation, SymInt groups, bool transposed, int[] border, float[] value, str kernel, int activation, "
       "float alpha, float beta, bool constant=False) -> Tensor");
   m.def(
-      "convolution_input_grad(Tensor grad, Tensor weight, SymInt[] input_size, SymInt[] stride, SymInt[] low, "
-      "SymInt[] dilation, SymInt groups, bool transposed, int[] border, str kernel, bool constant=False) -> Tensor");
+      "convolution_backward(Tensor grad, Tensor input, Tensor weight, SymInt[] stride, SymInt[] low, SymInt[] dilation, "
+      "SymInt groups, bool transposed, int[] border, float[] value, str kernel, bool wants_input, bool wants_weight, "
+      "bool wants_bias, bool constant=False) -> (Tensor, Tensor, Tensor)");
+  // The same in eager mode: the arguments in one tensor (torch/call.h).
+  m.def("convolution.packed(Tensor input, Tensor weight, Tensor? bias, Tensor packed, bool constant) -> Tensor");
   m.def(
-      "convolution_weight_grad(Tensor grad, Tensor input, SymInt[] kernel_size, SymInt[] stride, SymInt[] low, "
-      "SymInt[] dilation, SymInt groups, bool transposed, int[] border, float[] value, str kernel) -> Tensor");
+      "convolution_backward.packed(Tensor grad, Tensor input, Tensor weight, Tensor packed, bool wants_input, "
+      "bool wants_weight, bool wants_bias) -> (Tensor, Tensor, Tensor)");
   m.def(
       "batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? residual, Tensor? mean, Tensor? variance, "
       "float eps, int activation, float alpha, float beta) -> (Tensor, Tensor)");
@@ -72,8 +75,9 @@ STABLE_TORCH_LIBRARY_IMPL(convlayers, CompositeExplicitAutograd, m) {
 
 STABLE_TORCH_LIBRARY_IMPL(convlayers, CPU, m) {
   m.impl("convolution", TORCH_BOX(&convlayers::convolution));
-  m.impl("convolution_input_grad", TORCH_BOX(&convlayers::convolution_input_grad));
-  m.impl("convolution_weight_grad", TORCH_BOX(&convlayers::convolution_weight_grad));
+  m.impl("convolution_backward", TORCH_BOX(&convlayers::convolution_backward));
+  m.impl("convolution.packed", TORCH_BOX(&convlayers::convolution_packed));
+  m.impl("convolution_backward.packed", TORCH_BOX(&convlayers::convolution_backward_packed));
   m.impl("batch_norm", TORCH_BOX(&convlayers::batch_norm));
   m.impl("batch_norm_grad", TORCH_BOX(&convlayers::batch_norm_grad));
   m.impl("max_pool", TORCH_BOX(&convlayers::max_pool));

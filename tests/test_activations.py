@@ -9,6 +9,7 @@ from torch import nn
 
 from convlayers import activations
 from convlayers.activations import Activation, resolve
+from convlayers.ops.arguments import arguments
 from convlayers.ops.convolution import convolution
 
 MODULES = {
@@ -21,11 +22,12 @@ MODULES = {
 
 def fused(x: torch.Tensor, activation: Activation) -> torch.Tensor:
     """The activation as the epilogue of a 1x1 convolution with weight 1."""
-    image = x.reshape(1, 1, -1)
-    return convolution(
-        image, torch.ones(1, 1, 1), None, output_size=(x.numel(),), stride=(1,), low=(0,), dilation=(1,), groups=1,
-        transposed=False, border=(0,), value=(0.0,), activation=activation,
-    ).reshape(x.shape)  # fmt: skip
+    image, weight = x.reshape(1, 1, -1), torch.ones(1, 1, 1)
+    at = arguments(
+        image.shape, weight.shape, output_size=(x.numel(),), stride=(1,), low=(0,), dilation=(1,), groups=1,
+        transposed=False, border=(0,), value=(0.0,),
+    )  # fmt: skip
+    return convolution(image, weight, None, at, activation).reshape(x.shape)
 
 
 def test_every_name_is_tested() -> None:

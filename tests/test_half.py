@@ -42,7 +42,7 @@ def results(function: Any, tensors: list[Tensor], **kwargs: Any) -> list[Tensor]
 def test_our_kernels_round_a_float32_sum_once(monkeypatch, dtype, rank, transposed, groups):
     """Within half a unit in the last place of the exact result, and what a float32 sum is off by."""
     name = f"conv_transpose{rank}d" if transposed else f"conv{rank}d"
-    monkeypatch.setenv("CONVLAYERS_KERNEL", "direct" if groups < 12 else "depthwise")
+    monkeypatch.setattr(select, "forced", "direct" if groups < 12 else "depthwise")
     for last, kwargs in itertools.product((False, True), ({}, {"stride": 2, "padding": 1}, {"dilation": 2})):
         tensors = operands(dtype, rank, groups, transposed, last)
         ours = results(getattr(functional, name), tensors, groups=groups, **kwargs)
@@ -61,7 +61,7 @@ def test_our_kernels_round_a_float32_sum_once(monkeypatch, dtype, rank, transpos
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 def test_every_number_passes_unchanged(monkeypatch, dtype):
     """All 65,536 of them through a filter of one tap: infinities, NaN, denormals."""
-    monkeypatch.setenv("CONVLAYERS_KERNEL", "depthwise")
+    monkeypatch.setattr(select, "forced", "depthwise")
     x = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(dtype).view(1, 4, 128, 128)
     y = functional.conv2d(x, torch.ones(4, 1, 1, 1, dtype=dtype), groups=4)
     torch.testing.assert_close(y, x, rtol=0, atol=0, equal_nan=True)
@@ -69,7 +69,7 @@ def test_every_number_passes_unchanged(monkeypatch, dtype):
 
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 def test_ties_go_to_even(monkeypatch, dtype):
-    monkeypatch.setenv("CONVLAYERS_KERNEL", "depthwise")
+    monkeypatch.setattr(select, "forced", "depthwise")
     eps = torch.finfo(dtype).eps
     x = torch.tensor([[[1.0, eps / 2], [1.0 + eps, eps / 2]]]).transpose(1, 2).to(dtype)  # a channel: 1, 1 + eps
     weight = torch.tensor([[[1.0]], [[1.0]]], dtype=dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,7 @@ from torch.library import opcheck
 from torch.utils.flop_counter import FlopCounterMode
 
 from convlayers.activations import IDENTITY, resolve
+from convlayers.ops.arguments import arguments
 from convlayers.ops.borders import CONSTANT, REFLECT
 from convlayers.ops.convolution import convolution
 
@@ -51,8 +54,10 @@ def test_opcheck(rank: int, groups: int, border: int, channels_last: bool, trans
         (x, weight, tensor(4), output_size),
         {**at, "value": [0.5] * rank, "kernel": kernel, "activation": 0, "alpha": 0.0, "beta": 0.0},
     )
-    opcheck(OPS.convolution_input_grad.default, (grad, weight, size), {**at, "kernel": kernel})
-    opcheck(OPS.convolution_weight_grad.default, (grad, x, [3] * rank), {**at, "value": [0.5] * rank, "kernel": kernel})
+    rest = {**at, "value": [0.5] * rank, "kernel": kernel}
+    for wanted in itertools.product((True, False), repeat=3):
+        wants = dict(zip(("wants_input", "wants_weight", "wants_bias"), wanted, strict=True))
+        opcheck(OPS.convolution_backward.default, (grad, x, weight), rest | wants)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
@@ -64,10 +69,11 @@ def test_flops_are_those_that_torch_counts(transposed: bool, groups: int) -> Non
         y = function(x, weight, stride=2, padding=1, groups=groups)
 
     def ours() -> torch.Tensor:
-        return convolution(
-            x, weight, None, output_size=tuple(y.shape[2:]), stride=(2, 2), low=(1, 1), dilation=(1, 1), groups=groups,
-            transposed=transposed, border=(CONSTANT, CONSTANT), value=(0.0, 0.0),
+        at = arguments(
+            x.shape, weight.shape, output_size=tuple(y.shape[2:]), stride=(2, 2), low=(1, 1), dilation=(1, 1),
+            groups=groups, transposed=transposed, border=(CONSTANT, CONSTANT), value=(0.0, 0.0),
         )  # fmt: skip
+        return convolution(x, weight, None, at)
 
     with FlopCounterMode(display=False) as forward:
         ours()
@@ -85,10 +91,11 @@ def test_bitwise_the_same_for_any_number_of_threads_and_any_batch(transposed: bo
     size = (37, 45) if transposed else (10, 12)
 
     def run(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        y = convolution(
-            x, weight, bias, output_size=size, stride=(2, 2), low=(1, 1), dilation=(1, 1), groups=groups,
-            transposed=transposed, border=(CONSTANT, REFLECT), value=(0.0, 0.0), activation=resolve("tanh"),
+        at = arguments(
+            x.shape, weight.shape, output_size=size, stride=(2, 2), low=(1, 1), dilation=(1, 1), groups=groups,
+            transposed=transposed, border=(CONSTANT, REFLECT), value=(0.0, 0.0),
         )  # fmt: skip
+        y = convolution(x, weight, bias, at, resolve("tanh"))
         return y, *torch.autograd.grad(y.square().sum(), (x, weight, bias))
 
     threads = torch.get_num_threads()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 import convlayers
 import convlayers.functional as F
+from convlayers.ops import select
 
 #: Relative to the largest entry of a result, in float32's unit roundoff of 6e-8: some 80 of them.
 BOUND = 5e-6
@@ -72,13 +73,13 @@ def test_all_directions_agree_with_float64(
         x, weight = (t.movedim(1, -1).contiguous().movedim(-1, 1) for t in (x, weight))
     bias = torch.randn(outputs)
     for border in BORDERS:
-        monkeypatch.setenv("CONVLAYERS_KERNEL", "winograd")
+        monkeypatch.setattr(select, "forced", "winograd")
         choice = convlayers.which(function, x, weight, bias, **border)
         assert [c.kernel for c in choice] == ["winograd"]
         with torch.no_grad():
             grad = torch.randn_like(function(x, weight, bias, **border))
         got = results(function, (x, weight, bias), grad, **border)
-        monkeypatch.delenv("CONVLAYERS_KERNEL")
+        monkeypatch.setattr(select, "forced", "")
         exact = [t.double() for t in (x, weight, bias)]
         wanted = results(function, tuple(exact), grad.double(), **border)
         for name, ours, reference in zip(("output", "input", "weight", "bias"), got, wanted, strict=True):
@@ -99,16 +100,16 @@ def test_sources_in_several_chunks() -> None:
 def test_the_epilogue_and_transposed_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     x, weight, bias = torch.randn(2, 24, 10, 10), torch.randn(24, 40, 3, 3) / 15, torch.randn(40)
-    monkeypatch.setenv("CONVLAYERS_KERNEL", "winograd")
+    monkeypatch.setattr(select, "forced", "winograd")
     got = F.conv_transpose2d(x, weight, bias, padding=1, activation="tanh")
-    monkeypatch.delenv("CONVLAYERS_KERNEL")
+    monkeypatch.setattr(select, "forced", "")
     wanted = torch.nn.functional.conv_transpose2d(x.double(), weight.double(), bias.double(), padding=1).tanh()
     assert (got.double() - wanted).abs().max() < BOUND
 
 
 def test_double_backward(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    monkeypatch.setenv("CONVLAYERS_KERNEL", "winograd")
+    monkeypatch.setattr(select, "forced", "winograd")
     found = []
     for dtype in (torch.float32, torch.float64):
         generator = torch.Generator().manual_seed(1)

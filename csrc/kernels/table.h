@@ -27,6 +27,7 @@ struct Kernels {
   Kernel<Unpack> unpack;
   Kernel<DirectProblem> direct;
   Kernel<DirectWeightProblem> direct_weight;
+  Kernel<ChannelSumsProblem> channel_sums;
   Kernel<DepthwiseProblem> depthwise;
   Kernel<DepthwiseWeightProblem> depthwise_weight;
   Kernel<WinogradProblem> winograd_filters;

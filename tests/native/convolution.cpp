@@ -199,9 +199,22 @@ void check(const Kernels& k, const Problem& p) {
   }
   const int64_t width = (p.out + k.lanes - 1) / k.lanes * k.lanes, segments = pick(1, 3);
   auto sums = poisoned(segments * p.groups * taps * p.in * width), gradient = poisoned(static_cast<int64_t>(gw.size()));
+  // The gradient of a bias, from each kernel of weight gradients, and by itself.
+  std::vector<double> gb(static_cast<size_t>(out));
+  for (size_t i = 0; i < gy.size(); ++i) gb[i % gb.size()] += gy[i];
+  auto channel_sums = poisoned(segments * out);
+  const auto check_channels = [&](const char* what) {
+    std::vector<float> total(gb.size());
+    for (size_t i = 0; i < channel_sums.size(); ++i) total[i % gb.size()] += channel_sums[i];
+    check_sums(what, k, p, gb, total);
+    channel_sums = poisoned(segments * out);
+  };
+  run(k.channel_sums, ChannelSumsProblem{&forward.view(), gy.data(), out, segments, channel_sums.data()});
+  check_channels("channel sums");
   DirectWeightProblem d{&forward.view(), x.data(), gy.data(), {border.data(), border.data(), border.data()},
-                        p.groups, p.in, p.out, segments, sums.data()};
+                        p.groups, p.in, p.out, segments, sums.data(), channel_sums.data()};
   run(k.direct_weight, d);
+  check_channels("direct bias gradient");
   const Unpack job{sums.data(), segments, {p.groups, p.out, p.in, {kernel[0], kernel[1], kernel[2]}},
                    {p.out * p.in * taps, p.in * taps, taps, {kernel[1] * kernel[2], kernel[2], 1}}, gradient.data()};
   run(k.unpack, job);
@@ -210,7 +223,9 @@ void check(const Kernels& k, const Problem& p) {
     const WinogradPlan plan(forward.view(), form, p.in, p.out, k.lanes, k.block);
     auto banks = poisoned(segments * static_cast<int64_t>(gw.size()));
     d.result = banks.data();
+    d.channel_sums = channel_sums.data();
     run(k.winograd_weight, WinogradWeightProblem{d, &plan, job.strides, job.sizes});
+    check_channels("winograd bias gradient");
     gradient.assign(gw.size(), 0.f);
     for (size_t i = 0; i < banks.size(); ++i) gradient[i % gw.size()] += banks[i];
     check_near("winograd weight gradient", k, p, gw, gradient);
@@ -242,8 +257,9 @@ void check(const Kernels& k, const Problem& p) {
   auto vector_sums = poisoned(segments * vector_floats(job.sizes, k.lanes));
   gradient = poisoned(static_cast<int64_t>(gw.size()));
   DepthwiseWeightProblem w{&forward.view(), x.data(), gy.data(), {border.data(), border.data(), border.data()},
-                           p.groups, p.in, p.out, segments, vector_sums.data()};
+                           p.groups, p.in, p.out, segments, vector_sums.data(), channel_sums.data()};
   run(k.depthwise_weight, w);
+  check_channels("depthwise bias gradient");
   const Unpack bank{vector_sums.data(), segments, job.sizes, job.strides, gradient.data()};
   for (int64_t i = 0; i < vector_parts(bank.sizes, k.lanes); ++i) unpack_vector(bank, k.lanes, i);
   check_sums("depthwise weight gradient", k, p, gw, gradient);

@@ -31,7 +31,8 @@ struct DepthwiseWeightProblem {
   const float* outside[3];
   int64_t groups, source_channels, output_channels;
   int64_t segments;
-  float* result;  // [segment][vector][filter tap][source channel of a group][lane]
+  float* result;        // [segment][vector][filter tap][source channel of a group][lane]
+  float* channel_sums;  // [segment][output channel of all groups]: of the gradient alone, a bias's; or null
 };
 
 }  // namespace convlayers

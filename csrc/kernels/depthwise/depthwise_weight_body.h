@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/depthwise/depthwise_body.h"
+#include "kernels/direct/channel_sums_body.h"
 
 namespace {
 
@@ -267,13 +268,33 @@ void run_depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_
   Pixels pixels;
   const auto range = [&](int64_t part) { return vectors * part / parts; };  // of a task's vectors
   const auto sums = [&](int64_t task) { return p.result + task / parts * vectors * vector_floats; };
+  const int64_t channels = p.groups * p.output_channels;
+  const auto channel = [&](int64_t v) { return v < vectors ? places[v].output : channels; };
+  const auto add_gradients = [&](int64_t task, const Region& r, const Band& band) {
+    if (!p.channel_sums) return;
+    const int64_t from = channel(range(task % parts)), to = channel(range(task % parts + 1));
+    float* sum = p.channel_sums + task / parts * channels + from;
+    for (int64_t h = band.first; h < band.last; ++h)
+      add_channels(p.gradient + Row(g, r, band.batch, band.depth, h).output + from, r.axis[2].output, r.axis[2].outputs,
+                   to - from, sum);
+  };
   for (int64_t task = begin; task < end; ++task) {
     const int64_t from = range(task % parts), to = range(task % parts + 1);
-    std::memset(sums(task) + from * vector_floats, 0, static_cast<size_t>((to - from) * vector_floats) * sizeof(float));
+    clear(sums(task) + from * vector_floats, (to - from) * vector_floats);
+    if (p.channel_sums) clear(p.channel_sums + task / parts * channels + channel(from), channel(to) - channel(from));
   }
+  // The bands of a task's segment.
+  const auto for_bands = [&](int64_t task, const Region& r, const auto& f) {
+    const int64_t segment = task / parts, last = bands.count() * (segment + 1) / p.segments;
+    for (int64_t index = bands.count() * segment / p.segments; index < last; ++index) f(bands.find(r, index));
+  };
   for (int64_t i = 0; i < g.regions; ++i) {
     const Region& r = g.region[i];
-    if (r.taps == 0) continue;
+    if (r.taps == 0) {  // a phase of a stride
+      for (int64_t task = begin; task < end; ++task)
+        for_bands(task, r, [&](const Band& band) { add_gradients(task, r, band); });
+      continue;
+    }
     const Slide s(g, r, p.outside);
     const SlidingOutputs outputs(r, s);
     RowSum sum{};
@@ -285,7 +306,7 @@ void run_depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_
     sum.line_taps = r.axis[2].taps;
     sum.direction = s.direction;
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t segment = task / parts, from = range(task % parts), to = range(task % parts + 1);
+      const int64_t from = range(task % parts), to = range(task % parts + 1);
       float* result = sums(task);
       const auto others = [&](int64_t count) {
         fill_sources(g, r, pixels, 0, count, p.source, p.outside, table.get(), count, [](int64_t k) { return k; });
@@ -293,9 +314,7 @@ void run_depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_
           for (int64_t j = 0; j < p.source_channels; ++j)
             sum_all_taps<Own>(p, r, count, pixels, table.get(), Sums<Own>(p, places, v, j, result));
       };
-      const int64_t last = bands.count() * (segment + 1) / p.segments;
-      for (int64_t index = bands.count() * segment / p.segments; index < last; ++index) {
-        const Band band = bands.find(r, index);
+      for_bands(task, r, [&](const Band& band) {
         int64_t rows = 0;
         for (int64_t h = band.first; h < band.last; ++h) {
           const Row row(g, r, band.batch, band.depth, h);
@@ -309,7 +328,8 @@ void run_depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_
           for_others(r, row, zeros ? s.first : 0, zeros ? s.last : 0, kChunk, pixels, others);
         }
         if (rows > 0) sum_band<Own>(p, places, r, s, outputs, sum, rows, from, to, result);
-      }
+        add_gradients(task, r, band);
+      });
     }
   }
 }

@@ -29,8 +29,17 @@ struct DirectWeightProblem {
   const float* gradient;
   const float* outside[3];
   int64_t groups, source_channels, output_channels;
-  int64_t segments;  // the pixels are summed in this many parts, each by itself
-  float* result;     // [segment][group][filter tap][source channel][output channel, rounded up to whole vectors]
+  int64_t segments;     // the pixels are summed in this many parts, each by itself
+  float* result;        // [segment][group][filter tap][source channel][output channel, rounded up to whole vectors]
+  float* channel_sums;  // [segment][output channel of all groups]: of the gradient alone, a bias's; or null
+};
+
+// Those sums by themselves:  result(o) = sum over pixels p of  gradient(p, o).
+struct ChannelSumsProblem {
+  const Gather* gather;  // whose outputs are the pixels
+  const float* gradient;
+  int64_t channels, segments;
+  float* result;  // [segment][channel]
 };
 
 }  // namespace convlayers

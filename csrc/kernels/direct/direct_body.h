@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/direct/channel_sums_body.h"
 #include "kernels/direct/column_body.h"
 #include "kernels/direct/few_body.h"
 #include "kernels/direct/line_body.h"
@@ -196,9 +197,19 @@ struct WeightScratch {
   }
 };
 
+// Where item number `item` begins among all output channels.
+inline int64_t first_channel(const DirectWeightProblem& p, int64_t item) {
+  const int64_t block_count = blocks(p.output_channels);
+  return item / block_count * p.output_channels + item % block_count * kBlock;
+}
+
 // What a chunk of pixels adds to the sums, for items first ... last; of a tap that is not `begun` it is their first.
 void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels& pixels, int64_t count, int64_t first_item,
-                int64_t last_item, const WeightScratch& scratch, const Ahead& ahead, float* result) {
+                int64_t last_item, const WeightScratch& scratch, const Ahead& ahead, float* result, float* channel_sums) {
+  if (channel_sums) {
+    const int64_t from = first_channel(p, first_item), to = first_channel(p, last_item);
+    add_channels(p.gradient + from, pixels.output, count, to - from, channel_sums + from);
+  }
   if (region.taps == 0) return;  // a phase of a stride
   bool* begun = scratch.begun.get();
   const Gather& g = *p.gather;
@@ -260,7 +271,7 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
     std::fill_n(scratch.begun.get(), g.filter_taps, true);
     return line_weight(p, begin, end, chunk_pixels(*g.region, 1),
                        [&](const Pixels& pixels, int64_t count, float* result) {
-                         add_pixels(p, *g.region, pixels, count, 0, items, scratch, Ahead(), result);
+                         add_pixels(p, *g.region, pixels, count, 0, items, scratch, Ahead(), result, nullptr);
                        });
   }
   const int64_t parts = direct_weight_parts(p), stride = rounded(p.output_channels);
@@ -270,6 +281,9 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
     const int64_t segment = task / parts, part = task % parts;
     const int64_t first_item = items * part / parts, last_item = items * (part + 1) / parts;
     float* result = p.result + segment * p.groups * group_floats;
+    float* channel_sums = p.channel_sums ? p.channel_sums + segment * p.groups * p.output_channels : nullptr;
+    if (const int64_t from = first_channel(p, first_item); channel_sums)
+      clear(channel_sums + from, first_channel(p, last_item) - from);
     std::fill_n(scratch.begun.get(), g.filter_taps, false);
     const int64_t last = chunk_count * (segment + 1) / p.segments;
     for (int64_t c = chunk_count * segment / p.segments; c < last; ++c) {
@@ -277,7 +291,7 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
       const Pixels pixels(g, chunk);
       Ahead ahead;
       if (c + 1 < last) ahead.set(p, find_chunk(g, c + 1, 1));
-      add_pixels(p, *chunk.region, pixels, chunk.count, first_item, last_item, scratch, ahead, result);
+      add_pixels(p, *chunk.region, pixels, chunk.count, first_item, last_item, scratch, ahead, result, channel_sums);
     }
     for (int64_t tap = 0; tap < g.filter_taps; ++tap) {
       if (scratch.begun.get()[tap]) continue;

@@ -2,6 +2,7 @@
 // side, so they are one run of numbers, and outputs of a row read such runs a fixed distance apart. No table of pointers.
 #pragma once
 
+#include "kernels/direct/channel_sums_body.h"
 #include "kernels/direct/tile_body.h"
 #include "kernels/gather/lines_body.h"
 
@@ -235,6 +236,8 @@ void line_weight(const DirectWeightProblem& p, int64_t begin, int64_t end, int64
   for (int64_t segment = begin; segment < end; ++segment) {
     float* result = p.result + segment * places * stride;
     std::memset(result, 0, static_cast<size_t>(places * stride) * sizeof(float));
+    float* channel_sums = p.channel_sums ? p.channel_sums + segment * p.output_channels : nullptr;
+    if (channel_sums) clear(channel_sums, p.output_channels);
     const int64_t count = bands.count();
     for (int64_t index = count * segment / p.segments; index < count * (segment + 1) / p.segments; ++index) {
       const Band band = bands.find(r, index);
@@ -259,6 +262,7 @@ void line_weight(const DirectWeightProblem& p, int64_t begin, int64_t end, int64
           }
         }
         for_others(r, row, straight.first, straight.last, most, pixels, [&](int64_t some) { bent(pixels, some, result); });
+        if (channel_sums) add_channels(p.gradient + row.output, w.output, w.outputs, p.output_channels, channel_sums);
       }
     }
   }

@@ -28,6 +28,7 @@ const Kernels CONVLAYERS_JOIN(CONVLAYERS_ISA, _kernels) = {
     .unpack = {unpack_tasks, unpack},
     .direct = {direct_tasks, direct},
     .direct_weight = {direct_weight_tasks, direct_weight},
+    .channel_sums = {channel_sums_tasks, channel_sums},
     .depthwise = {depthwise_tasks, depthwise},
     .depthwise_weight = {depthwise_weight_tasks, depthwise_weight},
     .winograd_filters = {winograd_filter_tasks, winograd_filters},

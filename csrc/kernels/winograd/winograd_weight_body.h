@@ -8,9 +8,10 @@ namespace {
 using convlayers::WinogradWeightProblem;
 
 // G g G' of each tile of the gradient, for `width` output channels from `channel` on: to[point * stride + tile * row + o].
+// Unless they are null, the gradients themselves are added to `channel_sums`.
 template <int PU, int MU, int PV, int MV>
 void transform_gradients(const WinogradWeightProblem& p, int64_t first, int64_t count, int64_t channel, int64_t width,
-                         float* to, int64_t row, int64_t stride) {
+                         float* to, int64_t row, int64_t stride, float* channel_sums) {
   TileOutputs<const float, MU, MV> next(*p.gather, *p.plan, first, p.gradient + channel);
   for (int64_t t = 0; t < count; ++t, to += row) {
     const TileOutputs<const float, MU, MV> gradient = next;
@@ -18,7 +19,7 @@ void transform_gradients(const WinogradWeightProblem& p, int64_t first, int64_t 
     const bool complete = gradient.rows == MU && gradient.columns == MV;
     for (int64_t c = 0; c < width; c += kLanes) {
       const int64_t left = width - c;
-      Vec half[PU][MV];
+      Vec half[PU][MV], sum{};
 #pragma GCC unroll 8
       for (int j = 0; j < MV; ++j) {
         Vec x[MU], w[PU];
@@ -31,6 +32,8 @@ void transform_gradients(const WinogradWeightProblem& p, int64_t first, int64_t 
         }
 #pragma GCC unroll 8
         for (int i = 0; i < MU; ++i) __builtin_prefetch(next.at[i][j] + c);
+        if (channel_sums)
+          for (int i = 0; i < MU; ++i) sum += x[i];
         transform_taps(x, w);
 #pragma GCC unroll 8
         for (int i = 0; i < PU; ++i) half[i][j] = w[i];
@@ -42,6 +45,7 @@ void transform_gradients(const WinogradWeightProblem& p, int64_t first, int64_t 
 #pragma GCC unroll 8
         for (int j = 0; j < PV; ++j) store(to + (i * PV + j) * stride + c, w[j]);
       }
+      if (channel_sums) store(channel_sums + c, load(channel_sums + c) + sum);
     }
   }
 }
@@ -91,7 +95,7 @@ void collect_taps(const WinogradWeightProblem& p, const float* sums, int64_t str
 
 struct WinogradWeightTransforms {
   void (*gradients)(const WinogradWeightProblem&, int64_t first, int64_t count, int64_t channel, int64_t width, float* to,
-                    int64_t row, int64_t stride);
+                    int64_t row, int64_t stride, float* channel_sums);
   void (*taps)(const WinogradWeightProblem&, const float* sums, int64_t stride, int64_t channels, int64_t width,
                float* weight);
 };
@@ -136,13 +140,20 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
     const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
     const int64_t begin_tile = plan.tiles * segment / p.segments, end_tile = plan.tiles * (segment + 1) / p.segments;
     const int64_t parts = std::max<int64_t>(1, (end_tile - begin_tile + plan.part - 1) / plan.part);
+    // One of the tasks that read the same gradients sums them, too: a part's by themselves, then all.
+    const bool sums_channels = p.channel_sums && tap == 0 && channel == 0;
+    alignas(64) float channel_sums[kBlock] = {}, part_sums[kBlock];
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t first = begin_tile + (end_tile - begin_tile) * part / parts;
       const int64_t count = begin_tile + (end_tile - begin_tile) * (part + 1) / parts - first;
       if (count > 0) {
         transform({p.gather, p.plan, first, count, p.source, p.outside, zeros.get()}, tap, channel, channels, sources.get(),
                   row, source_point);
-        weight_transforms.gradients(p, first, count, block * kBlock, width, gradients.get(), whole, gradient_point);
+        clear(part_sums, kBlock);
+        weight_transforms.gradients(p, first, count, block * kBlock, width, gradients.get(), whole, gradient_point,
+                                    sums_channels ? part_sums : nullptr);
+        if (sums_channels)
+          for (int64_t o = 0; o < kBlock; ++o) channel_sums[o] += part_sums[o];
       }
       for (int64_t point = 0; point < points; ++point)
         for_rows(channels, whole / kLanes, [&](int64_t c, int64_t rows) {
@@ -151,6 +162,9 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
                                                               sums.get() + point * sum_point + c * whole});
         });
     }
+    if (sums_channels)
+      std::memcpy(p.channel_sums + segment * p.output_channels + block * kBlock, channel_sums,
+                  static_cast<size_t>(width) * sizeof(float));
     float* weight = p.result + segment * p.sizes.groups * p.sizes.rows * p.sizes.columns * p.sizes.taps();
     weight += block * kBlock * p.strides.row + channel * p.strides.column + tap * p.strides.axis[form.plain];
     weight_transforms.taps(p, sums.get(), sum_point, channels, width, weight);

@@ -21,6 +21,7 @@ from convlayers.bench import problems, shapes, timing
 from convlayers.bench.data import Data
 from convlayers.bench.problem import Problem
 from convlayers.ops import convolution, cost, library
+from convlayers.ops.arguments import arguments
 from convlayers.ops.borders import CONSTANT
 
 #: Multiplications to which a batch is cut, and those of the largest picture that is measured.
@@ -52,9 +53,12 @@ def measure(problem: Problem, layout: str) -> tuple[cost.Call, dict[str, float]]
     p, rank = problem, problem.rank
     sizes = (p.size, p.output_size, p.kernel, p.stride, p.dilation)
     call = cost.Call(p.transposed, p.batch, p.in_channels, p.out_channels, p.groups, *sizes, x.is_contiguous())
-    rest = (p.output_size, p.stride, p.low, p.dilation, p.groups, p.transposed, (CONSTANT,) * rank, (0.0,) * rank)
+    at = arguments(
+        tuple(x.shape), tuple(weight.shape), output_size=p.output_size, stride=p.stride, low=p.low, dilation=p.dilation,
+        groups=p.groups, transposed=p.transposed, border=(CONSTANT,) * rank, value=(0.0,) * rank,
+    )  # fmt: skip
     calls: dict[str, timing.Call] = {
-        kernel: functools.partial(convolution.run, kernel, x, weight, bias, *rest, IDENTITY)
+        kernel: functools.partial(convolution.run, kernel, x, weight, bias, at, IDENTITY)
         for kernel in (*convolution.candidates(call, exact=False), "torch")
     }
     return call, {kernel: times.median for kernel, times in timing.alternating(calls, ROUNDS, BUDGET).items()}

@@ -31,20 +31,25 @@ def batched(input: Any, rank: int) -> tuple[Tensor, bool]:
     )
 
 
-def check_parameters(
-    input: Tensor, weight: Any, bias: Any, groups: int, rank: int, *, transposed: bool, unbatched: bool
-) -> int:
-    """Refuses a weight or a bias that does not fit a batched input; returns how many channels the result has."""
-    if not isinstance(weight, Tensor):
-        raise ArgumentTypeError(f"weight must be a tensor; received {type(weight).__name__}")
+def shape_of(name: str, tensor: Any) -> tuple[int, ...]:
+    """The shape of a tensor argument."""
+    if not isinstance(tensor, Tensor):
+        raise ArgumentTypeError(f"{name} must be a tensor; received {type(tensor).__name__}")
+    # torch.jit.trace makes sizes tensors; they cannot be remembered as plain geometry.
+    return tuple(int(n) for n in tensor.shape) if torch.jit.is_tracing() else tensor.shape
+
+
+def check_shapes(
+    input: tuple[int, ...], shape: tuple[int, ...], groups: int, rank: int, *, transposed: bool, unbatched: bool
+) -> None:
+    """Refuses a weight of a shape that does not fit a batched input's."""
     layout = "(in_channels, out_channels / groups" if transposed else "(out_channels, in_channels / groups"
-    if weight.dim() != rank + 2:
+    if len(shape) != rank + 2:
         raise ArgumentError(
-            f"weight must have {rank + 2} dimensions {layout}, {AXES[rank]}); received shape {tuple(weight.shape)}"
+            f"weight must have {rank + 2} dimensions {layout}, {AXES[rank]}); received shape {tuple(shape)}"
         )
     if groups < 1:
         raise ArgumentError(f"groups must be at least 1; received {groups}")
-    shape = weight.shape
     if 0 in shape:
         raise ArgumentError(f"weight must not be empty: channels and kernel at least 1; received shape {tuple(shape)}")
     if shape[0] % groups:
@@ -54,15 +59,17 @@ def check_parameters(
             f"{tuple(shape)}"
         )
     expected = shape[0] if transposed else shape[1] * groups
-    if input.shape[1] != expected:
-        raise _channel_mismatch(input, shape, groups, expected, rank, unbatched)
+    if input[1] != expected:
+        raise _channel_mismatch(input, shape, groups, expected, unbatched)
+    if 0 in input[2:] and input[0] != 0:
+        raise ArgumentError(f"input must not have empty axes other than its batch; received shape {tuple(input)}")
+
+
+def check_operands(input: Tensor, weight: Tensor, bias: Any, channels: int) -> None:
+    """Refuses a weight or a bias of another dtype or on another device than the input, and a bias that does not fit."""
     check_alike(input, "weight", weight)
-    if 0 in input.shape[2:] and input.shape[0] != 0:
-        raise ArgumentError(f"input must not have empty axes other than its batch; received shape {tuple(input.shape)}")
-    channels = shape[1] * groups if transposed else shape[0]
     if bias is not None:
         _check_bias(bias, input, channels)
-    return channels
 
 
 def check_alike(input: Tensor, name: str, parameter: Tensor) -> None:
@@ -89,9 +96,9 @@ def _check_bias(bias: Any, input: Tensor, channels: int) -> None:
 
 
 def _channel_mismatch(
-    input: Tensor, weight_shape: torch.Size, groups: int, expected: int, rank: int, unbatched: bool
+    input: tuple[int, ...], weight_shape: tuple[int, ...], groups: int, expected: int, unbatched: bool
 ) -> ArgumentError:
-    shape = tuple(input.shape[1:] if unbatched else input.shape)
+    shape = tuple(input[1:] if unbatched else input)
     hint = ""
     if shape[-1] == expected:
         first = 0 if unbatched else 1
@@ -99,7 +106,7 @@ def _channel_mismatch(
         hint = f". This looks like channels-last data: use x.permute{order}"
     return ArgumentError(
         f"input must have {expected} channels, as weight of shape {tuple(weight_shape)} with groups={groups} expects; "
-        f"received input of shape {shape}, which has {input.shape[1]}{hint}"
+        f"received input of shape {shape}, which has {input[1]}{hint}"
     )
 
 

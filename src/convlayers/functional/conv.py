@@ -10,33 +10,39 @@ from torch.overrides import handle_torch_function, has_torch_function_variadic
 
 from convlayers import geometry
 from convlayers.activations import IDENTITY, Activation, ActivationLike, resolve
-from convlayers.functional.arguments import batched, check_parameters, spatial
+from convlayers.functional.arguments import batched, check_operands, check_shapes, shape_of
 from convlayers.functional.cached import cached
 from convlayers.geometry import IntOrInts, Padding, PaddingMode
+from convlayers.ops.arguments import Arguments, arguments
 from convlayers.ops.convolution import convolution
 
 
 @cached
-def _windows(
+def _arguments(
     rank: int,
-    output_shape: tuple[int, int],
-    size: tuple[int, ...],
-    kernel: tuple[int, ...],
+    input_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
     stride: IntOrInts,
     padding: Padding,
     dilation: IntOrInts,
+    groups: int,
     padding_mode: PaddingMode,
     padding_value: float,
-) -> dict[str, Any]:
-    """Where the windows lie, all arguments checked; ``output_shape`` is (batch, channels)."""
+    unbatched: bool,
+) -> Arguments:
+    """What does not depend on the tensors' values, all of it checked."""
+    groups = geometry.integer("groups", groups)
+    check_shapes(input_shape, weight_shape, groups, rank, transposed=False, unbatched=unbatched)
     stride = geometry.integers("stride", stride, rank, least=1)
     dilation = geometry.integers("dilation", dilation, rank, least=1)
     modes = geometry.padding_modes(padding_mode, rank)
     value = geometry.padding_values(padding_value, modes)
     entries = geometry.padding_entries(padding, rank)
+    size, kernel = tuple(input_shape[2:]), tuple(weight_shape[2:])
     windows = geometry.convolution_windows(size, kernel, stride, entries, dilation, modes, value)
-    geometry.check_elements(*output_shape, *windows.output_size)
-    return windows._asdict()
+    channels = weight_shape[0]
+    geometry.check_elements(input_shape[0], channels, *windows.output_size)
+    return arguments(input_shape, weight_shape, groups=groups, transposed=False, **windows._asdict())
 
 
 def _conv(
@@ -63,13 +69,14 @@ def _conv(
             function, (input, weight, bias), input, weight, bias, stride, padding, dilation, groups, **extras
         )
     x, unbatched = batched(input, rank)
-    groups = geometry.integer("groups", groups)
-    channels = check_parameters(x, weight, bias, groups, rank, transposed=False, unbatched=unbatched)
-    shapes = (x.shape[0], channels), spatial(x), tuple(weight.shape[2:])
-    windows = _windows(rank, *shapes, stride, padding, dilation, padding_mode, padding_value)
+    at = _arguments(
+        rank, shape_of("input", x), shape_of("weight", weight), stride, padding, dilation, groups, padding_mode,
+        padding_value, unbatched,
+    )  # fmt: skip
+    check_operands(x, weight, bias, at.out_channels)
     act = resolve(activation)
     fused = act if isinstance(act, Activation) else IDENTITY
-    output = convolution(x, weight, bias, groups=groups, transposed=False, activation=fused, **windows)
+    output = convolution(x, weight, bias, at, fused)
     if unbatched:
         output = output.squeeze(0)
     return output if fused is act else act(output)

@@ -23,83 +23,58 @@ from torch.utils.flop_counter import register_flop_formula
 
 from convlayers.activations import CODES, IDENTITY, Activation
 from convlayers.ops import cost, library, select, tuned
+from convlayers.ops.arguments import Arguments
 from convlayers.ops.borders import CONSTANT, extend
 from convlayers.ops.cost import Call
 from convlayers.ops.layout import is_channels_last, new_in_layout
 
-Ints = tuple[int, ...]
 _ACTIVATIONS = list(CODES)
 _DTYPES = (torch.float32, *select.NATIVE)
+_OPERATIONS = ("convolution", "transposed_convolution")
 
 
 def convolution(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    *,
-    output_size: Ints,
-    stride: Ints,
-    low: Ints,
-    dilation: Ints,
-    groups: int,
-    transposed: bool,
-    border: Ints,
-    value: tuple[float, ...],
-    activation: Activation = IDENTITY,
+    input: Tensor, weight: Tensor, bias: Tensor | None, at: Arguments, activation: Activation = IDENTITY
 ) -> Tensor:
     """Convolution, or transposed convolution, of checked arguments: on the kernel that should be fastest.
 
     Shape:
-        input (batch, in_channels, \\*spatial), 1 to 3 spatial axes; weight (out_channels, in_channels / groups,
-        \\*kernel), transposed (in_channels, out_channels / groups, \\*kernel); bias (out_channels,);
+        input and weight as ``at`` says, 1 to 3 spatial axes; bias (out_channels,);
         result (batch, out_channels, \\*output_size).
 
     Args:
-        output_size, stride, low, dilation, border, value: one entry a spatial axis. ``low`` is how far the first
-            window reaches below the input (may be negative); ``border`` holds codes of ``ops.borders``, ``value`` the
-            constants for those that are CONSTANT.
         activation: applied to the result.
     """
-    ranking = _ranking(transposed, input, weight, output_size, stride, dilation, groups)
+    ranking = _ranking(at, input)
     kernels, costs = ranking.kernels, ranking.costs
-    if input.dtype in select.NATIVE:
-        pays = _widening_pays(input, weight, stride, dilation, groups, transposed)
+    if input.dtype is not torch.float32 and input.dtype in select.NATIVE:
         ours = tuple(k for k in kernels if k != "torch")
+        pays = _widening_pays(input, weight, at)
         kernels, costs = (*ours, "torch") if pays else ("torch", *ours), None  # the costs are those of float32
-    operation = "transposed_convolution" if transposed else "convolution"
-    kernel = select.choose(operation, kernels, input, weight, bias, costs=costs, dtypes=_DTYPES)
-    arguments = (output_size, stride, low, dilation, groups, transposed, border, value, activation)
+    kernel = select.choose(_OPERATIONS[at.transposed], kernels, input, weight, bias, costs=costs, dtypes=_DTYPES)
     if observers:
-        observers[-1](ranking.call, (input, weight, bias), arguments)
-    return run(kernel, input, weight, bias, *arguments)
+        observers[-1](ranking.call, (input, weight, bias), (at, activation))
+    return run(kernel, input, weight, bias, at, activation)
 
 
 def run(
-    kernel: str,
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    output_size: Ints,
-    stride: Ints,
-    low: Ints,
-    dilation: Ints,
-    groups: int,
-    transposed: bool,
-    border: Ints,
-    value: tuple[float, ...],
-    activation: Activation,
+    kernel: str, input: Tensor, weight: Tensor, bias: Tensor | None, at: Arguments, activation: Activation
 ) -> Tensor:
     """:func:`convolution` on a kernel that can compute it, or on torch's own operator."""
     if kernel == "torch":
-        output = _torch(input, weight, bias, output_size, stride, low, dilation, groups, transposed, border, value)
-        return activation(output)
-    needs_grad = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (input, weight, bias))
-    constant = not (torch.is_grad_enabled() and weight.requires_grad)
-    fused = activation if activation.from_output or not needs_grad else IDENTITY
-    output = _convolution(
-        input, weight, bias, output_size, stride, low, dilation, groups, transposed, border, value, kernel,
-        fused.code, fused.alpha, fused.beta, constant,
-    )  # fmt: skip
+        return activation(_torch(input, weight, bias, at))
+    training = torch.is_grad_enabled()
+    needs_grad = training and (input.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad))
+    constant = not (training and weight.requires_grad)
+    fused = activation if not needs_grad or activation.from_output else IDENTITY
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._len_torch_dispatch_stack() > 0:
+        output = _convolution(
+            input, weight, bias, at.output_size, *at.windows, kernel, fused.code, fused.alpha, fused.beta, constant
+        )
+    elif needs_grad:
+        output = _apply(input, weight, bias, at, kernel, fused)
+    else:
+        output = _PACKED(input, weight, bias, at.packed(kernel, fused), constant)
     return output if fused is activation else activation(output)
 
 
@@ -118,46 +93,36 @@ class _Ranking(NamedTuple):
     costs: select.Costs | None = None
 
 
-def _ranking(
-    transposed: bool, input: Tensor, weight: Tensor, output_size: Ints, stride: Ints, dilation: Ints, groups: int
-) -> _Ranking:
-    shape, weight_shape, exact = input.shape, weight.shape, select.is_exact()
-    geometry = (transposed, shape, weight_shape, output_size, stride, dilation, groups, input.is_contiguous())
-    sizes = (*shape, *weight_shape, *output_size)
+def _ranking(at: Arguments, input: Tensor) -> _Ranking:
+    contiguous, exact = input.is_contiguous(), select.is_exact()
     if not torch.compiler.is_compiling():
-        if set(map(type, sizes)) == {int}:
-            return _ranked(*geometry, exact, torch.get_num_threads())
+        if at.is_plain:
+            return _ranked(at, contiguous, exact, torch.get_num_threads())
     else:
         from torch.fx.experimental.symbolic_shapes import has_static_value  # imports SymPy, which compilers have
 
-        if all(has_static_value(size) for size in sizes):
-            plain = tuple(tuple(entry) if isinstance(entry, tuple) else entry for entry in geometry)
-            return _Ranking(_ranked_while_compiling(*plain, exact), _call(*geometry))
-    call = _call(*geometry)
+        if all(has_static_value(size) for size in (*at.input_shape, *at.weight_shape, *at.output_size)):
+            call = _call(at, contiguous)
+            return _Ranking(_ranked_while_compiling(tuple(call), exact), call)
+    call = _call(at, contiguous)
     return _Ranking(candidates(call, exact), call)
 
 
-def _call(
-    transposed: bool,
-    shape: Ints,
-    weight_shape: Ints,
-    output_size: Ints,
-    stride: Ints,
-    dilation: Ints,
-    groups: int,
-    contiguous: bool,
-) -> Call:
-    out_channels = weight_shape[1] * groups if transposed else weight_shape[0]
-    sizes = (tuple(shape[2:]), tuple(output_size), tuple(weight_shape[2:]))
-    return Call(transposed, shape[0], shape[1], out_channels, groups, *sizes, stride, dilation, contiguous)
+def _call(at: Arguments, contiguous: bool) -> Call:
+    batch, in_channels, *size = at.input_shape
+    sizes = (tuple(size), tuple(at.output_size), tuple(at.weight_shape[2:]))
+    channels = in_channels, at.out_channels, at.groups
+    return Call(at.transposed, batch, *channels, *sizes, at.stride, at.dilation, contiguous)
 
 
 @functools.lru_cache(maxsize=4096)
-def _ranked(*arguments: Any) -> _Ranking:
+def _ranked(at: Arguments, contiguous: bool, exact: bool, threads: int) -> _Ranking:
+    return _ranked_call(_call(at, contiguous), exact, threads)
+
+
+def _ranked_call(call: Call, exact: bool, threads: int) -> _Ranking:
     """By their times: those that tune() measured with so many threads, else as predicted. torch's own operator is
     among them only where it was measured: its results may change with the number of threads."""
-    *geometry, exact, threads = arguments
-    call = _call(*geometry)
     ours = candidates(call, exact)
     measured = tuned.lookup(call, threads)
     if measured is not None and not exact:
@@ -187,8 +152,8 @@ def forget() -> None:
     _ranked.cache_clear()
 
 
-def _ranked_while_compiling(*arguments: Any) -> tuple[str, ...]:
-    return _ranked(*arguments, torch.get_num_threads()).kernels
+def _ranked_while_compiling(call: tuple, exact: bool) -> tuple[str, ...]:
+    return _ranked_call(Call(*call), exact, torch.get_num_threads()).kernels
 
 
 # torch.compiler.assume_constant_result sets this: compilers call the function and do not look inside. But that imports
@@ -215,7 +180,7 @@ def candidates(call: Call, exact: bool) -> tuple[str, ...]:
     return ("winograd", "direct") if _has_many_channels(call) else ("direct", "winograd")
 
 
-def _widening_pays(input: Tensor, weight: Tensor, stride: Ints, dilation: Ints, groups: int, transposed: bool) -> bool:
+def _widening_pays(input: Tensor, weight: Tensor, at: Arguments) -> bool:
     """Whether bfloat16 or float16 is better widened to float32, computed by a kernel of ours, and rounded.
 
     Always, where oneDNN does not compute in the dtype. Where it does, it is slow at nothing but depthwise convolutions:
@@ -224,11 +189,11 @@ def _widening_pays(input: Tensor, weight: Tensor, stride: Ints, dilation: Ints, 
     """
     if not select.NATIVE[input.dtype]:
         return True
-    if groups == 1 or groups != (weight.shape[0] if transposed else input.shape[1]):
+    if at.groups == 1 or at.groups != at.input_shape[1]:
         return False
-    training, dilated = torch.is_grad_enabled(), any(d > 1 for d in dilation)
-    scatters = transposed or (training and input.requires_grad)
-    if scatters and (len(stride) == 3 or dilated or any(s > 1 for s in stride)):
+    training, dilated = torch.is_grad_enabled(), any(d > 1 for d in at.dilation)
+    scatters = at.transposed or (training and input.requires_grad)
+    if scatters and (len(at.stride) == 3 or dilated or any(s > 1 for s in at.stride)):
         return True
     return training and weight.requires_grad and (dilated or tuple(weight.shape[2:]) not in ((1, 1), (3, 3)))
 
@@ -236,24 +201,14 @@ def _widening_pays(input: Tensor, weight: Tensor, stride: Ints, dilation: Ints, 
 # --- torch's own operators, with the same meaning ---------------------------------------------------------------------
 
 
-def _torch(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    output_size: Ints,
-    stride: Ints,
-    low: Ints,
-    dilation: Ints,
-    groups: int,
-    transposed: bool,
-    border: Ints,
-    value: tuple[float, ...],
-) -> Tensor:
+def _torch(input: Tensor, weight: Tensor, bias: Tensor | None, at: Arguments) -> Tensor:
+    output_size, groups = at.output_size, at.groups
+    stride, low, dilation, border, value = at.stride, at.low, at.dilation, at.border, at.value
     rank = len(stride)
     size = tuple(input.shape[2:])
     kernel = tuple(weight.shape[2:])
     plain = all(b == CONSTANT for b in border) and not any(value)
-    if not transposed:
+    if not at.transposed:
         high = tuple(
             (o - 1) * s + d * (k - 1) + 1 - lo - n
             for o, s, d, k, lo, n in zip(output_size, stride, dilation, kernel, low, size, strict=True)
@@ -325,81 +280,119 @@ def _(
     return _like(input, weight, channels, output_size)
 
 
-@torch.library.register_fake("convlayers::convolution_input_grad")
-def _(grad, weight, input_size, stride, low, dilation, groups, transposed, border, kernel, constant=False):
-    channels = weight.shape[0] if transposed else weight.shape[1] * groups
-    return _like(grad, weight, channels, input_size)
+@torch.library.register_fake("convlayers::convolution_backward")
+def _(
+    grad,
+    input,
+    weight,
+    stride,
+    low,
+    dilation,
+    groups,
+    transposed,
+    border,
+    value,
+    kernel,
+    wants_input,
+    wants_weight,
+    wants_bias,
+    constant=False,
+):
+    of_input = _like(grad, weight, input.shape[1], input.shape[2:]) if wants_input else grad.new_empty(0)
+    of_weight = input.new_empty(weight.shape) if wants_weight else grad.new_empty(0)
+    return of_input, of_weight, grad.new_empty(grad.shape[1] if wants_bias else 0)
 
 
-@torch.library.register_fake("convlayers::convolution_weight_grad")
-def _(grad, input, kernel_size, stride, low, dilation, groups, transposed, border, value, kernel):
-    rows, columns = (input.shape[1], grad.shape[1]) if transposed else (grad.shape[1], input.shape[1])
-    return grad.new_empty((rows, columns // groups, *kernel_size))
+# --- derivatives: each is one of the two operators, so they can be taken again ----------------------------------------
 
 
-# --- derivatives: each is one of the three operators, so they can be taken again ----------------------------------
+def _backward_of(grad: Tensor, output: Tensor | None, activation: tuple[int, float, float]) -> Tensor:
+    """The gradient of what the activation was applied to."""
+    if output is None:
+        return grad
+    code, alpha, beta = activation
+    return Activation(_ACTIVATIONS[code], code, alpha, beta).gradient(grad, output)
+
+
+def _wanted(gradients: tuple[Tensor, ...], wants: tuple[bool, ...]) -> list[Tensor | None]:
+    return [gradient if wanted else None for gradient, wanted in zip(gradients, wants, strict=True)]
 
 
 def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    input, weight, bias, _, *ctx.geometry, value, kernel, code, alpha, beta, _ = inputs
-    ctx.value, ctx.kernel = value, kernel
-    ctx.activation = code, alpha, beta
-    ctx.has_bias = bias is not None
+    input, weight, bias, _, *ctx.windows, kernel, code, alpha, beta, _ = inputs
+    ctx.kernel, ctx.activation, ctx.has_bias = kernel, (code, alpha, beta), bias is not None
     ctx.save_for_backward(input, weight, None if code == IDENTITY.code else output)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple:
     input, weight, output = ctx.saved_tensors
-    if output is not None:
-        code, alpha, beta = ctx.activation
-        grad = Activation(_ACTIVATIONS[code], code, alpha, beta).gradient(grad, output)
-    need = ctx.needs_input_grad
-    grad_input = grad_weight = grad_bias = None
-    if need[0]:
-        grad_input = _input_grad(grad, weight, input.shape[2:], *ctx.geometry, ctx.kernel, not need[1])
-    if need[1]:
-        grad_weight = _weight_grad(grad, input, weight.shape[2:], *ctx.geometry, ctx.value, ctx.kernel)
-    if ctx.has_bias and need[2]:
-        grad_bias = grad.sum([0, *range(2, grad.dim())])
-    return grad_input, grad_weight, grad_bias, *[None] * 13
+    grad = _backward_of(grad, output, ctx.activation)
+    wants = (*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2])
+    gradients = _gradients(grad, input, weight, *ctx.windows, ctx.kernel, *wants, not wants[1])
+    return *_wanted(gradients, wants), *[None] * 13
 
 
-def _setup_input_grad(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    grad, weight, _, *ctx.geometry, ctx.kernel, _ = inputs
-    ctx.save_for_backward(grad, weight)
+class _Eager(torch.autograd.Function):
+    """The same for eager calls, without the 0.1 ms that torch.library's own layer costs."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None, at: Arguments, kernel: str, activation: Activation
+    ) -> Tensor:
+        output = _PACKED(input, weight, bias, at.packed(kernel, activation), not weight.requires_grad)
+        ctx.at, ctx.kernel, ctx.activation, ctx.has_bias = at, kernel, activation, bias is not None
+        ctx.save_for_backward(input, weight, None if activation.code == IDENTITY.code else output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple:
+        input, weight, output = ctx.saved_tensors
+        if output is not None:
+            grad = ctx.activation.gradient(grad, output)
+        wants = ctx.needs_input_grad[:3]
+        if torch.is_grad_enabled() or torch._C._len_torch_dispatch_stack() > 0:  # to be differentiated again, or traced
+            gradients = _gradients(grad, input, weight, *ctx.at.windows, ctx.kernel, *wants, not wants[1])
+        else:
+            gradients = _PACKED_BACKWARD(grad, input, weight, ctx.at.packed(ctx.kernel, ctx.activation), *wants)
+        return *_wanted(gradients, wants), None, None, None
 
 
-def _backward_input_grad(ctx: Any, second: Tensor) -> tuple:
-    grad, weight = ctx.saved_tensors
-    zeros = [0.0] * len(ctx.geometry[0])
-    grad_grad = grad_weight = None
-    if ctx.needs_input_grad[0]:
-        rest = zeros, ctx.kernel, 0, 0.0, 0.0, False
-        grad_grad = _convolution(second, weight, None, grad.shape[2:], *ctx.geometry, *rest)
-    if ctx.needs_input_grad[1]:
-        grad_weight = _weight_grad(grad, second, weight.shape[2:], *ctx.geometry, zeros, ctx.kernel)
-    return grad_grad, grad_weight, *[None] * 9
+# Without the handling of torch.func's transforms, in which torch's own operator runs.
+_apply = super(torch.autograd.Function, _Eager).apply
 
 
-def _setup_weight_grad(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    grad, input, _, *ctx.geometry, ctx.value, ctx.kernel = inputs
-    ctx.save_for_backward(grad, input)
+def _setup_gradients(ctx: Any, inputs: tuple, output: tuple) -> None:
+    grad, input, weight, *ctx.windows, ctx.value, ctx.kernel, _, _, _, _ = inputs
+    ctx.wants = inputs[-4:-1]
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(grad, input, weight)
 
 
-def _backward_weight_grad(ctx: Any, second: Tensor) -> tuple:
-    grad, input = ctx.saved_tensors
-    grad_grad = grad_input = None
-    if ctx.needs_input_grad[0]:
-        rest = ctx.value, ctx.kernel, 0, 0.0, 0.0, False
-        grad_grad = _convolution(input, second, None, grad.shape[2:], *ctx.geometry, *rest)
-    if ctx.needs_input_grad[1]:
-        grad_input = _input_grad(grad, second, input.shape[2:], *ctx.geometry, ctx.kernel, False)
-    return grad_grad, grad_input, *[None] * 9
+def _backward_of_gradients(ctx: Any, *to: Tensor | None) -> tuple[Tensor | None, ...]:
+    """The gradients are linear in ``grad`` and in one operand each."""
+    grad, input, weight = ctx.saved_tensors
+    to_input, to_weight, to_bias = (t if wanted else None for t, wanted in zip(to, ctx.wants, strict=True))
+    zeros, size = [0.0] * len(ctx.value), grad.shape[2:]
+    windows, inert = (*ctx.windows, ctx.value, ctx.kernel), (0, 0.0, 0.0, False)
+    bordered_by_zeros = (*ctx.windows, zeros, ctx.kernel)
+    parts: list[Tensor] = []
+    grad_input = grad_weight = None
+    if to_input is not None:
+        parts.append(_convolution(to_input, weight, None, size, *bordered_by_zeros, *inert))
+        grad_weight = _gradients(grad, to_input, weight, *bordered_by_zeros, False, True, False, False)[1]
+    if to_weight is not None:
+        parts.append(_convolution(input, to_weight, None, size, *windows, *inert))
+        grad_input = _gradients(grad, input, to_weight, *windows, True, False, False, False)[0]
+    if to_bias is not None:
+        parts.append(to_bias.view(-1, *[1] * len(zeros)).expand_as(grad))
+    grad_grad = functools.reduce(torch.add, parts) if parts else None
+    return grad_grad, grad_input, grad_weight, *[None] * 12
 
 
 _convolution = library.differentiable("convolution", _setup, _backward)
-_input_grad = library.differentiable("convolution_input_grad", _setup_input_grad, _backward_input_grad)
-_weight_grad = library.differentiable("convolution_weight_grad", _setup_weight_grad, _backward_weight_grad)
+_gradients = library.differentiable("convolution_backward", _setup_gradients, _backward_of_gradients)
+_PACKED = torch.ops.convlayers.convolution.packed
+_PACKED_BACKWARD = torch.ops.convlayers.convolution_backward.packed
 
 
 # --- cost, for torch.utils.flop_counter: the count that it gives for torch's own convolutions -----------------------
@@ -415,13 +408,23 @@ def _(input_shape, weight_shape, bias, output_size, stride, low, dilation, group
     return _flops((input_shape[0], *pixels), weight_shape)
 
 
-@register_flop_formula(torch.ops.convlayers.convolution_input_grad)
-def _(grad_shape, weight_shape, input_size, stride, low, dilation, groups, transposed, *_, **__) -> int:
-    pixels = input_size if transposed else grad_shape[2:]
-    return _flops((grad_shape[0], *pixels), weight_shape)
-
-
-@register_flop_formula(torch.ops.convlayers.convolution_weight_grad)
-def _(grad_shape, input_shape, kernel_size, stride, low, dilation, groups, transposed, *_, out_shape=None, **__) -> int:
+@register_flop_formula(torch.ops.convlayers.convolution_backward)
+def _(
+    grad_shape,
+    input_shape,
+    weight_shape,
+    stride,
+    low,
+    dilation,
+    groups,
+    transposed,
+    border,
+    value,
+    kernel,
+    wants_input,
+    wants_weight,
+    *_,
+    **__,
+) -> int:
     pixels = input_shape[2:] if transposed else grad_shape[2:]
-    return _flops((grad_shape[0], *pixels), out_shape)
+    return (wants_input + wants_weight) * _flops((input_shape[0], *pixels), weight_shape)
