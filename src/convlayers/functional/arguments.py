@@ -35,7 +35,7 @@ def shape_of(name: str, tensor: Any) -> tuple[int, ...]:
     """The shape of a tensor argument."""
     if not isinstance(tensor, Tensor):
         raise ArgumentTypeError(f"{name} must be a tensor; received {type(tensor).__name__}")
-    # torch.jit.trace makes sizes tensors; they cannot be remembered as plain geometry.
+    # torch.jit.trace makes sizes tensors.
     return tuple(int(n) for n in tensor.shape) if torch.jit.is_tracing() else tensor.shape
 
 
@@ -79,7 +79,7 @@ def check_alike(input: Tensor, name: str, parameter: Tensor) -> None:
             f"input and {name} should be the same dtype; received {input.dtype} and {parameter.dtype}. Convert one, "
             f"such as input.to({parameter.dtype})"
         )
-    if input.device != parameter.device:
+    if not (input.is_cpu and parameter.is_cpu) and input.device != parameter.device:
         raise ArgumentError(
             f"input and {name} must be on the same device; received {input.device} and {parameter.device}"
         )

@@ -10,13 +10,13 @@ import torch
 
 def cached(function: Any) -> Any:
     """``function``, remembered for plain arguments: integers, names, tuples of them, and floats outside tuples. Others
-    are checked afresh (1.0 equals 1 but is no integer), and all are where torch compiles: symbolic sizes are never
-    kept."""
+    are checked afresh (1.0 equals 1 but is no integer), and all are where torch compiles or traces: symbolic sizes are
+    never kept."""
     remembered = functools.lru_cache(maxsize=4096, typed=True)(function)
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return function(*args)
         for a in args:  # without a call for the usual kinds: this is a good part of a small convolution's time
             if type(a) in _PLAIN or (isinstance(a, tuple) and (_INTS.issuperset(map(type, a)) or _is_plain(a))):

@@ -31,7 +31,7 @@ class Arguments:
             window reaches below the input (may be negative); ``border`` holds codes of ``ops.borders``, ``value`` the
             constants for those that are CONSTANT.
         out_channels: of the result, over all groups.
-        is_plain: whether all sizes are integers.
+        is_eager: whether neither compiled nor traced; then all sizes are integers.
 
     Example:
         >>> at = Arguments((1, 3, 8), (4, 3, 5), output_size=(4,), stride=(1,), low=(0,), dilation=(1,), groups=1,
@@ -65,9 +65,7 @@ class Arguments:
         self.border = border
         self.value = value
         self.out_channels = weight_shape[1] * groups if transposed else weight_shape[0]
-        # Compilers and tracers have sizes that are no integers.
-        sizes = (*input_shape, *weight_shape, *output_size)
-        self.is_plain = not torch.compiler.is_compiling() and set(map(type, sizes)) == {int}
+        self.is_eager = not torch.compiler.is_compiling() and not torch.jit.is_tracing()
         self._packed: dict[Any, Tensor] = {}
 
     @property

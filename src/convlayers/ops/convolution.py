@@ -67,7 +67,7 @@ def run(
     needs_grad = training and (input.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad))
     constant = not (training and weight.requires_grad)
     fused = activation if not needs_grad or activation.from_output else IDENTITY
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._len_torch_dispatch_stack() > 0:
+    if not at.is_eager or torch._C._len_torch_dispatch_stack() > 0:
         output = _convolution(
             input, weight, bias, at.output_size, *at.windows, kernel, fused.code, fused.alpha, fused.beta, constant
         )
@@ -95,10 +95,9 @@ class _Ranking(NamedTuple):
 
 def _ranking(at: Arguments, input: Tensor) -> _Ranking:
     contiguous, exact = input.is_contiguous(), select.is_exact()
-    if not torch.compiler.is_compiling():
-        if at.is_plain:
-            return _ranked(at, contiguous, exact, torch.get_num_threads())
-    else:
+    if at.is_eager:
+        return _ranked(at, contiguous, exact, torch.get_num_threads())
+    if torch.compiler.is_compiling():
         from torch.fx.experimental.symbolic_shapes import has_static_value  # imports SymPy, which compilers have
 
         if all(has_static_value(size) for size in (*at.input_shape, *at.weight_shape, *at.output_size)):
