@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import pytest
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch.library import opcheck
 from torch.utils.flop_counter import FlopCounterMode
 
+from convlayers import functional
 from convlayers.activations import IDENTITY, resolve
 from convlayers.ops.arguments import arguments
 from convlayers.ops.borders import CONSTANT, REFLECT
@@ -112,6 +114,57 @@ def test_bitwise_the_same_for_any_number_of_threads_and_any_batch(transposed: bo
     one = run(x[3:4].detach().requires_grad_())
     assert torch.equal(one[0], results[0][0][3:4])
     assert torch.equal(one[1], results[0][1][3:4])
+
+
+BIASED = {  # what sums the gradients: the kernel of the weight's gradient, or by itself
+    "direct": (8, 40, 3, 1, 2),
+    "few channels": (3, 24, 5, 1, 1),
+    "winograd": (32, 40, 3, 1, 1),
+    "depthwise": (24, 24, 3, 24, 1),
+    "grouped": (24, 48, 3, 12, 1),
+    "turned 1x1": (64, 20, 1, 1, 1),
+}
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("kind", BIASED)
+def test_the_gradient_of_a_bias(kind: str, frozen: bool) -> None:
+    channels, out_channels, taps, groups, stride = BIASED[kind]
+    x, weight, bias = (
+        tensor(3, channels, 70, 61),
+        tensor(out_channels, channels // groups, taps, taps),
+        tensor(out_channels),
+    )
+    y = functional.conv2d(x, weight.requires_grad_(not frozen), bias, stride, padding=1, groups=groups)
+    grad = torch.rand_like(y)  # of one sign: the sums grow
+    given = (bias,) if frozen else (weight, bias)
+    *_, got = torch.autograd.grad(y, given, grad)
+    wanted = grad.double().sum([0, 2, 3])
+    assert got.shape == bias.shape
+    assert ((got - wanted).abs() / wanted).max() < 8 * torch.finfo(torch.float32).eps
+
+
+def test_bare_operators_refuse_packed_arguments_that_are_none() -> None:
+    x, weight = tensor(1, 4, 6, 6).detach(), tensor(4, 4, 3, 3).detach()
+    at = geometry(2, False, 1)
+    packed = arguments(
+        x.shape, weight.shape, output_size=(3, 3), value=(0.0, 0.0),
+        **{name: tuple(entry) if isinstance(entry, list) else entry for name, entry in at.items()},
+    ).packed("direct", IDENTITY)  # fmt: skip
+    wanted = OPS.convolution(
+        x, weight, None, [3, 3], **at, value=[0.0, 0.0], kernel="direct", activation=0, alpha=0.0, beta=0.0
+    )
+    assert torch.equal(OPS.convolution.packed(x, weight, None, packed, False), wanted)
+    spoilt = [packed[:-1], packed.double(), packed[None], torch.cat([packed, packed]), packed[:0], packed.to("meta")]
+    for place, number in itertools.product(range(len(packed)), (-1, 99, 2**62)):
+        spoilt.append(packed.index_fill(0, torch.tensor([place]), number))
+    for words in spoilt:
+        with contextlib.suppress(RuntimeError):  # some numbers make another convolution: none may read out of bounds
+            y = OPS.convolution.packed(x, weight, None, words, False)
+            OPS.convolution_backward.packed(torch.ones_like(y), x, weight, words, True, True, True)
+    for words in spoilt[:6]:
+        with pytest.raises(RuntimeError, match="convlayers"):
+            OPS.convolution.packed(x, weight, None, words, False)
 
 
 def test_bare_operators_refuse_what_would_read_out_of_bounds() -> None:
