@@ -50,12 +50,9 @@ struct LineTile {
 template <int Rows, int Vectors>
 void run_line_tile(const LineTile& t) {
   for (int r = 0; r < Rows; ++r)
-    for (int v = 0; v < Vectors; ++v) __builtin_prefetch(t.output + r * t.step + v * kLanes, 1);
+    for (int v = 0; v < Vectors; ++v) __builtin_prefetch(t.output + (r + Rows) * t.step + v * kLanes, 1);
   Vec sum[Rows][Vectors];
-  for (int v = 0; v < Vectors; ++v) {
-    const Vec b = t.bias ? load_first(t.bias + v * kLanes, t.width - v * kLanes) : Vec{};
-    for (int r = 0; r < Rows; ++r) sum[r][v] = b;
-  }
+  begin_tile(sum, t.bias, t.width);
   const float* weight = t.weight;
   for (int64_t l = 0; l < t.lines; ++l) {
     const int64_t pixel = t.line[l].pixel;
@@ -76,9 +73,7 @@ void run_line_tile(const LineTile& t) {
       for (auto& a : at) ++a;
     }
   }
-  for (int r = 0; r < Rows; ++r)
-    for (int v = 0; v < Vectors; ++v)
-      store_first(t.output + r * t.step + v * kLanes, activate(sum[r][v], t.activation), t.width - v * kLanes);
+  finish_tile(sum, t.activation, t.width, [&](int r) { return t.output + r * t.step; });
 }
 
 // `count` outputs side by side. The last tile may begin before the one before it ends, and then writes the same again.

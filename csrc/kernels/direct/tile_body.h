@@ -39,6 +39,49 @@ struct Tile {
   int64_t width;         // channels of the block
 };
 
+// A tile's sums begin as the bias, and end as the results of its rows: `width` floats each, whole vectors but for the last. Unrolled:
+// a sum that is found by an index at run time would have to leave its register.
+template <int Rows, int Vectors>
+inline __attribute__((always_inline)) void begin_tile(Vec (&sum)[Rows][Vectors], const float* bias, int64_t width) {
+#pragma GCC unroll 8
+  for (int v = 0; v < Vectors; ++v) {
+    const Vec b = bias ? load_first(bias + v * kLanes, width - v * kLanes) : Vec{};
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) sum[r][v] = b;
+  }
+}
+template <int Rows, int Vectors, class Output>
+inline __attribute__((always_inline)) void store_tile(const Vec (&sum)[Rows][Vectors], int64_t width, const Output& output) {
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r) {
+    float* to = output(r);
+#pragma GCC unroll 8
+    for (int v = 0; v + 1 < Vectors; ++v) store(to + v * kLanes, sum[r][v]);
+    store_first(to + (Vectors - 1) * kLanes, sum[r][Vectors - 1], width - (Vectors - 1) * kLanes);
+  }
+}
+template <int Rows, int Vectors, class Output>
+inline __attribute__((always_inline)) void finish_tile(Vec (&sum)[Rows][Vectors], const Activation& activation, int64_t width,
+                                                       const Output& output) {
+  if (activation.code == ActivationCode::kIdentity) return store_tile(sum, width, output);
+  if (activation.code == ActivationCode::kRelu) {
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = activate(sum[r][v], {ActivationCode::kRelu});
+    return store_tile(sum, width, output);
+  }
+  // The others are too long to unroll.
+  Vec result[Rows * Vectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < Vectors; ++v) result[r * Vectors + v] = sum[r][v];
+  for (int r = 0; r < Rows; ++r)
+    for (int v = 0; v < Vectors; ++v)
+      store_first(output(r) + v * kLanes, activate(result[r * Vectors + v], activation), width - v * kLanes);
+}
+
 // Memory that is not in the cache yet is fetched while the sums are made, a little at a time: the outputs, and what the next
 // tile reads.
 constexpr int64_t kFetch = 16;
@@ -46,10 +89,7 @@ constexpr int64_t kFetch = 16;
 template <int Rows, int Vectors>
 void run_tile(const Tile& t) {
   Vec sum[Rows][Vectors];
-  for (int v = 0; v < Vectors; ++v) {
-    const Vec b = t.bias ? load_first(t.bias + v * kLanes, t.width - v * kLanes) : Vec{};
-    for (int r = 0; r < Rows; ++r) sum[r][v] = b;
-  }
+  begin_tile(sum, t.bias, t.width);
   // Vectors of the outputs to fetch at a time, so that all are when the sums are there.
   const int64_t times = std::max<int64_t>(t.taps * ((t.channels + kFetch - 1) / kFetch), 1);
   const int64_t some = (Vectors + times - 1) / times;
@@ -77,14 +117,7 @@ void run_tile(const Tile& t) {
       }
     }
   }
-  if (t.activation.code == ActivationCode::kIdentity) {
-    for (int r = 0; r < Rows; ++r)
-      for (int v = 0; v < Vectors; ++v) store_first(t.output[r] + v * kLanes, sum[r][v], t.width - v * kLanes);
-    return;
-  }
-  for (int r = 0; r < Rows; ++r)
-    for (int v = 0; v < Vectors; ++v)
-      store_first(t.output[r] + v * kLanes, activate(sum[r][v], t.activation), t.width - v * kLanes);
+  finish_tile(sum, t.activation, t.width, [&](int r) { return t.output[r]; });
 }
 
 // table[rows - 1][vectors - 1]
