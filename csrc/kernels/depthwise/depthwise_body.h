@@ -20,9 +20,11 @@ void run_depthwise_tile(const DepthwiseProblem& p, const Places& places, const R
                         float* const* output, int64_t v0) {
   const int64_t vector_floats = p.gather->filter_taps * p.source_channels * kLanes;
   Vec sum[Rows][Vectors];
+#pragma GCC unroll 4
   for (int v = 0; v < Vectors; ++v) {
     const Place& at = places[v0 + v];
     const Vec bias = p.bias ? load_first(p.bias + at.output, at.width) : Vec{};
+#pragma GCC unroll 8
     for (int i = 0; i < Rows; ++i) sum[i][v] = bias;
   }
   for (int64_t j = 0; j < p.source_channels; ++j)
@@ -37,9 +39,22 @@ void run_depthwise_tile(const DepthwiseProblem& p, const Places& places, const R
         for (int i = 0; i < Rows; ++i) sum[i][v] += w * read.spread(read(source[k * kDepthwiseRows + i] + read.channel), index);
       }
     }
+  if (p.activation.code == ActivationCode::kIdentity) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v)
+#pragma GCC unroll 8
+      for (int i = 0; i < Rows; ++i) store_first(output[i] + places[v0 + v].output, sum[i][v], places[v0 + v].width);
+    return;
+  }
+  Vec result[Rows * Vectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; ++v)
+#pragma GCC unroll 8
+    for (int i = 0; i < Rows; ++i) result[i * Vectors + v] = sum[i][v];
   for (int v = 0; v < Vectors; ++v) {
     const Place& at = places[v0 + v];
-    for (int i = 0; i < Rows; ++i) store_first(output[i] + at.output, activate(sum[i][v], p.activation), at.width);
+    for (int i = 0; i < Rows; ++i)
+      store_first(output[i] + at.output, activate(result[i * Vectors + v], p.activation), at.width);
   }
 }
 
