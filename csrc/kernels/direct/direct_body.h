@@ -109,11 +109,7 @@ void run_outer_tile(const OuterTile& t) {
       for (int v = 0; v < Vectors; ++v) sum[r][v] += s * g[v];
     }
   }
-  for (int r = 0; r < Rows; ++r)
-    for (int v = 0; v < Vectors; ++v) {
-      float* to = t.result + r * t.stride + v * kLanes;  // rows of the result are whole vectors
-      store(to, t.adds ? load(to) + sum[r][v] : sum[r][v]);
-    }
+  store_sums(sum, t.result, t.stride, t.adds);
 }
 
 using OuterTileFunction = void (*)(const OuterTile&);

@@ -52,7 +52,7 @@ void run_line_tile(const LineTile& t) {
   for (int r = 0; r < Rows; ++r)
     for (int v = 0; v < Vectors; ++v) __builtin_prefetch(t.output + (r + Rows) * t.step + v * kLanes, 1);
   Vec sum[Rows][Vectors];
-  begin_tile(sum, t.bias, t.width);
+  begin_sums(sum, t.bias, t.width);
   const float* weight = t.weight;
   for (int64_t l = 0; l < t.lines; ++l) {
     const int64_t pixel = t.line[l].pixel;
@@ -73,7 +73,7 @@ void run_line_tile(const LineTile& t) {
       for (auto& a : at) ++a;
     }
   }
-  finish_tile(sum, t.activation, t.width, [&](int r) { return t.output + r * t.step; });
+  finish_sums(sum, t.activation, [&](int r) { return t.output + r * t.step; }, t.width);
 }
 
 // `count` outputs side by side. The last tile may begin before the one before it ends, and then writes the same again.
@@ -178,11 +178,7 @@ void sum_places(const Run* place, const float* gradient, int64_t step, int64_t c
     }
     if (Together) x[0] += place[0].pixel;
   }
-  for (int r = 0; r < Rows; ++r)
-    for (int v = 0; v < Vectors; ++v) {
-      float* to = result + r * stride + v * kLanes;
-      store(to, load(to) + sum[r][v]);
-    }
+  store_sums(sum, result, stride, true);
 }
 
 // The straight outputs of one row, into result[place][output channel, rounded up].

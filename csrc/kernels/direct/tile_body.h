@@ -39,47 +39,56 @@ struct Tile {
   int64_t width;         // channels of the block
 };
 
-// A tile's sums begin as the bias, and end as the results of its rows: `width` floats each, whole vectors but for the last. Unrolled:
-// a sum that is found by an index at run time would have to leave its register.
+// Sums stay in registers only where every index of theirs is a constant: loops over them are unrolled in full.
+
+// The sums begin at the bias, or at zero. Of a block's vectors, all but the last are whole.
 template <int Rows, int Vectors>
-inline __attribute__((always_inline)) void begin_tile(Vec (&sum)[Rows][Vectors], const float* bias, int64_t width) {
-#pragma GCC unroll 8
+inline void begin_sums(Vec (&sum)[Rows][Vectors], const float* bias, int64_t width) {
+#pragma GCC unroll 4
   for (int v = 0; v < Vectors; ++v) {
-    const Vec b = bias ? load_first(bias + v * kLanes, width - v * kLanes) : Vec{};
+    Vec b{};
+    if (bias) b = v + 1 < Vectors ? load(bias + v * kLanes) : load_first(bias + v * kLanes, width - v * kLanes);
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) sum[r][v] = b;
   }
 }
+
+// Writes the sums of row r to output(r), and applies the activation there; the most usual one in registers.
 template <int Rows, int Vectors, class Output>
-inline __attribute__((always_inline)) void store_tile(const Vec (&sum)[Rows][Vectors], int64_t width, const Output& output) {
+inline void finish_sums(Vec (&sum)[Rows][Vectors], Activation activation, const Output& output, int64_t width) {
+  if (activation.code == ActivationCode::kRelu) {
+    activation.code = ActivationCode::kIdentity;
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = activate(sum[r][v], {ActivationCode::kRelu});
+  }
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) {
     float* to = output(r);
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int v = 0; v + 1 < Vectors; ++v) store(to + v * kLanes, sum[r][v]);
-    store_first(to + (Vectors - 1) * kLanes, sum[r][Vectors - 1], width - (Vectors - 1) * kLanes);
+    constexpr int kLast = (Vectors - 1) * kLanes;
+    store_first(to + kLast, sum[r][Vectors - 1], width - kLast);
   }
+  if (activation.code == ActivationCode::kIdentity) return;
+  for (int r = 0; r < Rows; ++r)
+    for (int64_t v = 0; v < width; v += kLanes) {
+      float* to = output(r) + v;
+      store_first(to, activate(load_first(to, width - v), activation), width - v);
+    }
 }
-template <int Rows, int Vectors, class Output>
-inline __attribute__((always_inline)) void finish_tile(Vec (&sum)[Rows][Vectors], const Activation& activation, int64_t width,
-                                                       const Output& output) {
-  if (activation.code == ActivationCode::kIdentity) return store_tile(sum, width, output);
-  if (activation.code == ActivationCode::kRelu) {
+
+// Writes the sums to rows so many floats apart, whole vectors, or adds them to what is there.
+template <int Rows, int Vectors>
+inline void store_sums(const Vec (&sum)[Rows][Vectors], float* result, int64_t stride, bool adds) {
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 8
-      for (int v = 0; v < Vectors; ++v) sum[r][v] = activate(sum[r][v], {ActivationCode::kRelu});
-    return store_tile(sum, width, output);
-  }
-  // The others are too long to unroll.
-  Vec result[Rows * Vectors];
-#pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 8
-    for (int v = 0; v < Vectors; ++v) result[r * Vectors + v] = sum[r][v];
-  for (int r = 0; r < Rows; ++r)
-    for (int v = 0; v < Vectors; ++v)
-      store_first(output(r) + v * kLanes, activate(result[r * Vectors + v], activation), width - v * kLanes);
+  for (int r = 0; r < Rows; ++r, result += stride)
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      float* to = result + v * kLanes;
+      store(to, adds ? load(to) + sum[r][v] : sum[r][v]);
+    }
 }
 
 // Memory that is not in the cache yet is fetched while the sums are made, a little at a time: the outputs, and what the next
@@ -89,7 +98,7 @@ constexpr int64_t kFetch = 16;
 template <int Rows, int Vectors>
 void run_tile(const Tile& t) {
   Vec sum[Rows][Vectors];
-  begin_tile(sum, t.bias, t.width);
+  begin_sums(sum, t.bias, t.width);
   // Vectors of the outputs to fetch at a time, so that all are when the sums are there.
   const int64_t times = std::max<int64_t>(t.taps * ((t.channels + kFetch - 1) / kFetch), 1);
   const int64_t some = (Vectors + times - 1) / times;
@@ -117,7 +126,7 @@ void run_tile(const Tile& t) {
       }
     }
   }
-  finish_tile(sum, t.activation, t.width, [&](int r) { return t.output[r]; });
+  finish_sums(sum, t.activation, [&](int r) { return t.output[r]; }, t.width);
 }
 
 // table[rows - 1][vectors - 1]
