@@ -122,13 +122,12 @@ void gather_pixels(const Call& c, bool adjoint, const Source& source, const Tens
   run(k.direct, p, multiplications(gather, sizes));
 }
 
-// In how many parts the pixels are summed: with the blocks of channels enough for a few threads, each long enough to be
-// worth a buffer of its own.
-int64_t segment_count(const Gather& g, int64_t floats, int64_t blocks) {
+// In how many parts the pixels are summed: enough for a few threads, each long enough to be worth a buffer of its own.
+int64_t segment_count(const Gather& g, int64_t floats) {
   int64_t pixels = 0;
   for (int64_t i = 0; i < g.regions; ++i) pixels += g.region[i].pixels;
   constexpr int64_t kTasks = 16, kPixels = 768, kFloats = int64_t{4} << 20;
-  return std::max<int64_t>(1, std::min({kTasks / blocks, pixels / kPixels, kFloats / std::max<int64_t>(floats, 1)}));
+  return std::max<int64_t>(1, std::min({kTasks, pixels / kPixels, kFloats / std::max<int64_t>(floats, 1)}));
 }
 
 // Whether the gradient of a 1x1's weights has its two factors change places: rows of sums are whole blocks of the one that fills
@@ -172,7 +171,7 @@ void bias_grad(const Call& c, const Source& gradient, float* bias) {
   for (int a = 0; a < 3; ++a) axis[a] = {c.axis[a].output, c.axis[a].output, 1, 1, 1, 0, Border::kConstant};
   const auto plan = gather_plan(c.batch, axis, false, false, gradient.strides(), gradient.strides(), true);
   const Gather& gather = plan->view();
-  const int64_t segments = segment_count(gather, c.out_channels, 1);
+  const int64_t segments = segment_count(gather, c.out_channels);
   const Memory sums = segments > 1 ? workspace(segments * c.out_channels) : nullptr;
   run(kernels().channel_sums, ChannelSumsProblem{&gather, gradient.data(), c.out_channels, segments, sums ? sums.get() : bias},
       kMove * static_cast<double>(c.batch * c.out_channels * axis[0].output * axis[1].output * axis[2].output));
@@ -208,8 +207,7 @@ void weight_grad(const Call& c, const Source& input, const Source& grad, const T
   const bool winograd = c.winograd && winograd_form(gather, form);
   const auto cut = winograd ? std::optional<WinogradPlan>(std::in_place, gather, form, sizes.columns, sizes.rows, k.lanes, k.block)
                             : std::nullopt;
-  p.segments = winograd ? cut->segments
-                        : segment_count(gather, floats, c.depthwise ? 1 : c.groups * ((width + k.block - 1) / k.block));
+  p.segments = winograd ? cut->segments : segment_count(gather, floats);
   const Memory bias_sums = bias && p.segments > 1 ? workspace(p.segments * c.out_channels) : nullptr;
   p.channel_sums = bias_sums ? bias_sums.get() : bias;
   if (winograd) {

@@ -92,12 +92,20 @@ struct OuterTile {
   float* result;
   int64_t stride;  // of a source channel in the result
   bool adds;       // to the result, or is it
+  // What to fetch into the second-level cache on the way, a line for each pixel.
+  struct Line {
+    const float* const* pixel;
+    int64_t channel;
+  } line[2];
 };
 
 template <int Rows, int Vectors>
 void run_outer_tile(const OuterTile& t) {
   Vec sum[Rows][Vectors] = {};
+  const OuterTile::Line first = t.line[0], second = t.line[1];
   for (int64_t p = 0; p < t.pixels; ++p) {
+    __builtin_prefetch(first.pixel[p] + first.channel, 0, 1);
+    __builtin_prefetch(second.pixel[p] + second.channel, 0, 1);
     const float *x = t.source[p] + t.source_channel, *y = t.gradient[p] + t.gradient_channel;
     Vec g[Vectors];
 #pragma GCC unroll 8
@@ -133,8 +141,9 @@ struct OuterTileTable {
 };
 constexpr OuterTileTable kOuterTile;
 
+// A segment reads all of its pixels' channels, a part of it only some: parts are for what segments are too few for.
 inline int64_t direct_weight_parts(const DirectWeightProblem& p) {
-  return even_parts(p.groups * blocks(p.output_channels), p.segments);
+  return even_parts(p.groups * blocks(p.output_channels), 2 * p.segments);
 }
 
 // Pixels side by side, whatever their distance in the tensor, an odd number of cache lines apart: at powers of two they
@@ -149,25 +158,38 @@ void copy_pixels(const float* const* pixel, int64_t pixels, int64_t channel, int
   }
 }
 
-// What the next chunk reads, fetched while the sums of this one are made.
+// What the next chunk reads is fetched while the sums of this one are made: a line of the cache of each of its pixels for each
+// pixel that a tile passes. Fetched in one go, so many lines would keep the tile waiting.
 struct Ahead {
   const float* source[kChunk];
   const float* gradient[kChunk];
-  int64_t count = 0;
+  int64_t source_lines = 0, lines = 0, gradient_channel = 0;
 
-  void set(const DirectWeightProblem& p, const Chunk& chunk) {
+  // `count`: pixels of the chunk at hand. Of the gradient, its channels from ... to are read.
+  void set(const DirectWeightProblem& p, const Chunk& chunk, int64_t count, int64_t from, int64_t to) {
+    if (chunk.region->taps == 0 || chunk.count < count) return;
     const Pixels pixels(*p.gather, chunk);
-    count = chunk.region->taps > 0 ? chunk.count : 0;
     for (int64_t i = 0; i < count; ++i) {
       source[i] = middle_source(*p.gather, *chunk.region, pixels, i, p.source);
       gradient[i] = p.gradient + pixels.output[i];
     }
+    source_lines = (p.groups * p.source_channels + kFetch - 1) / kFetch;
+    lines = source_lines + (to - from + kFetch - 1) / kFetch;
+    gradient_channel = from;
   }
-  // Part `index` of `parts`: all channels of the source, and floats from ... to of the gradient.
-  void fetch(int64_t index, int64_t parts, int64_t channels, int64_t from, int64_t to) const {
-    for (int64_t i = count * index / parts; i < count * (index + 1) / parts; ++i) {
-      for (int64_t c = 0; c < channels; c += 16) __builtin_prefetch(source[i] + c);
-      for (int64_t c = from; c < to; c += 16) __builtin_prefetch(gradient[i] + c);
+  // Tile `index` of `tiles` fetches two lines at most: very few tiles leave the rest to the processor. One that has none to
+  // fetch names what it reads itself.
+  void share(int64_t index, int64_t tiles, OuterTile& t) const {
+    int64_t next = lines * index / tiles;
+    const int64_t last = lines * (index + 1) / tiles;
+    for (auto& line : t.line) {
+      if (next >= last)
+        line = {t.source, t.source_channel};
+      else if (next < source_lines)
+        line = {source, next * kFetch};
+      else
+        line = {gradient, gradient_channel + (next - source_lines) * kFetch};
+      ++next;
     }
   }
 };
@@ -216,7 +238,7 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
   for (int64_t i = 0; i < count; ++i) gradient[i] = p.gradient + pixels.output[i];
   const bool copies =
       std::min(block_count, last_item - first_item) >= kSourceReaders || p.groups * p.source_channels % 512 == 0;
-  const int64_t tiles = (p.source_channels + kRows - 1) / kRows, parts = tiles * (last_item - first_item);
+  const int64_t tiles = (p.source_channels + kRows - 1) / kRows, all_tiles = region.taps * (last_item - first_item) * tiles;
   // A last block that is no whole number of vectors must be copied.
   const bool copies_gradient = p.output_channels % kLanes != 0 || tiles * region.taps >= kGradientReaders;
   if (copies_gradient)
@@ -234,7 +256,7 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
       const int64_t group = item / block_count, from = item % block_count * kBlock;
       const int64_t width = std::min(kBlock, p.output_channels - from), vectors = (width + kLanes - 1) / kLanes;
       const float* const* pixel = scratch.table.get() + k * count;
-      OuterTile t{pixel, gradient, group * p.source_channels, group * p.output_channels + from, count, nullptr, stride, adds};
+      OuterTile t{pixel, gradient, group * p.source_channels, group * p.output_channels + from, count, nullptr, stride, adds, {}};
       if (copies && (item == first_item || from == 0))
         copy_pixels(pixel, count, t.source_channel, p.source_channels, scratch.source.get());
       if (copies) t.source = scratch.source_copy, t.source_channel = 0;
@@ -244,9 +266,7 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
       }
       t.result = result + group * group_floats + region.tap[k] * p.source_channels * stride + from;
       for (int64_t tile = 0; tile < tiles; ++tile) {
-        if (k == 0)
-          ahead.fetch((item - first_item) * tiles + tile, parts, p.groups * p.source_channels, first_item * kBlock,
-                      std::min(last_item * kBlock, p.groups * p.output_channels));
+        ahead.share((k * (last_item - first_item) + item - first_item) * tiles + tile, all_tiles, t);
         kOuterTile.entry[std::min<int64_t>(kRows, p.source_channels - tile * kRows) - 1][vectors - 1](t);
         t.source_channel += kRows;
         t.result += kRows * stride;
@@ -286,7 +306,9 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
       const Chunk chunk = find_chunk(g, c, 1);
       const Pixels pixels(g, chunk);
       Ahead ahead;
-      if (c + 1 < last) ahead.set(p, find_chunk(g, c + 1, 1));
+      if (c + 1 < last)
+        ahead.set(p, find_chunk(g, c + 1, 1), chunk.count, first_item * kBlock,
+                  std::min(last_item * kBlock, p.groups * p.output_channels));
       add_pixels(p, *chunk.region, pixels, chunk.count, first_item, last_item, scratch, ahead, result, channel_sums);
     }
     for (int64_t tap = 0; tap < g.filter_taps; ++tap) {
