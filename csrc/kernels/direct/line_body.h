@@ -8,14 +8,17 @@
 
 namespace {
 
-constexpr int64_t kLineChannels = 16;
+constexpr int64_t kLineChannels = 16, kLongRow = 32;
 
-// Whether a problem is such a one: one region with every tap, one group, some outputs whose runs hold no border.
+// Whether a problem is such a one: one region with every tap, one group, some outputs whose runs hold no border. A 1x1 is one
+// where rows are long or output channels few: else tiles take their pixels across rows.
 template <class Problem>
 inline bool takes_lines(const Problem& p) {
   const Gather& g = *p.gather;
-  if (g.regions != 1 || p.groups > 1 || p.source_channels > kLineChannels * (g.filter_taps == 1 ? 2 : 1)) return false;
+  const bool single = g.filter_taps == 1;
+  if (g.regions != 1 || p.groups > 1 || p.source_channels > kLineChannels * (single ? 2 : 1)) return false;
   const Region& r = g.region[0];
+  if (single && r.axis[2].outputs < kLongRow && p.output_channels > kBlock) return false;
   if (r.axis[2].taps < 1 || !convlayers::has_every_tap(g, r)) return false;
   const Straight straight(g, r);
   return straight.first < straight.last && (r.axis[2].taps == 1 || straight.tap == p.source_channels);
