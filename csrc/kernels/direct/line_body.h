@@ -3,22 +3,24 @@
 #pragma once
 
 #include "kernels/direct/channel_sums_body.h"
-#include "kernels/direct/tile_body.h"
+#include "kernels/direct/packed_body.h"
 #include "kernels/gather/lines_body.h"
 
 namespace {
 
-constexpr int64_t kLineChannels = 16, kLongRow = 32;
+constexpr int64_t kLineChannels = 16, kLongRow = 16, kFar = int64_t{4} << 20;
 
 // Whether a problem is such a one: one region with every tap, one group, some outputs whose runs hold no border. A 1x1 is one
-// where rows are long or output channels few: else tiles take their pixels across rows.
+// where output channels are few or rows are long, and longer where they come from memory: else tiles take their pixels across
+// rows.
 template <class Problem>
 inline bool takes_lines(const Problem& p) {
   const Gather& g = *p.gather;
   const bool single = g.filter_taps == 1;
   if (g.regions != 1 || p.groups > 1 || p.source_channels > kLineChannels * (single ? 2 : 1)) return false;
   const Region& r = g.region[0];
-  if (single && r.axis[2].outputs < kLongRow && p.output_channels > kBlock) return false;
+  const int64_t long_row = r.pixels * p.output_channels < kFar ? kLongRow : 2 * kLongRow;
+  if (single && r.axis[2].outputs < long_row && p.output_channels > kBlock) return false;
   if (r.axis[2].taps < 1 || !convlayers::has_every_tap(g, r)) return false;
   const Straight straight(g, r);
   return straight.first < straight.last && (r.axis[2].taps == 1 || straight.tap == p.source_channels);
@@ -128,6 +130,8 @@ void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_
   // memory. Else a row of one block of channels.
   constexpr int64_t kWeights = 8 * 1024, kSome = 12;
   const int64_t some = p.output_channels > kBlock && lines * run * p.output_channels <= kWeights ? kSome : w.outputs;
+  const int64_t step = w.outputs > 1 ? w.output[1] - w.output[0] : 0, straights = straight.last - straight.first;
+  const PackedPixels packed(p, step);
   Pixels pixels;
   for (int64_t task = begin; task < end; ++task) {
     const Band band = bands.find(r, task);
@@ -135,7 +139,11 @@ void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_
       const Row row(g, r, band.batch, band.depth, h);
       for (int64_t l = 0; l < lines; ++l)
         line.get()[l] = find_run(g, r, row, straight, l, p.source, p.outside);
-      const int64_t straights = straight.last - straight.first;
+      if (packed.take(line.get()->pixel)) {
+        packed.run(line.get()->at, p.output + row.output + w.output[straight.first], straights);
+        for_others(r, row, straight.first, straight.last, most, pixels, [&](int64_t count) { bent(pixels, count); });
+        continue;
+      }
       for (int64_t first = 0; first < straights; first += some) {
         LineTile t;
         t.line = line.get();
@@ -143,7 +151,7 @@ void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_
         t.run = run;
         t.first = first;
         t.activation = p.activation;
-        t.step = w.outputs > 1 ? w.output[1] - w.output[0] : 0;
+        t.step = step;
         float* output = p.output + row.output + w.output[straight.first] + first * t.step;
         for (int64_t channel = 0; channel < p.output_channels; channel += kBlock) {
           t.weight = p.weight + channel * lines * run;
