@@ -15,46 +15,46 @@ inline int64_t direct_parts(const DirectProblem& p) {
 }
 
 // The outputs of a chunk of pixels: items first ... last, counted over groups and blocks of output channels.
-void run_pixels(const DirectProblem& p, const Region& region, const Pixels& pixels, int64_t count, int64_t first_item,
-                int64_t last_item, const float** table) {
+void run_pixels(const DirectProblem& p, const Region& region, Pixels& pixels, int64_t count, int64_t first_item,
+                int64_t last_item, Tiles& tiles) {
   const Gather& g = *p.gather;
-  const int64_t taps = region.taps, block_count = blocks(p.output_channels);
+  const int64_t block_count = blocks(p.output_channels);
   const int64_t group_floats = g.filter_taps * p.source_channels * rounded(p.output_channels);
-  // A phase of a stride that no tap reaches.
-  if (taps == 0 && !p.bias && p.activation.code == ActivationCode::kIdentity) {
-    const auto channel = [&](int64_t item) {
-      return item / block_count * p.output_channels + item % block_count * kBlock;
-    };
-    const int64_t from = channel(first_item), to = channel(last_item);
-    for (int64_t i = 0; i < count; ++i)
-      std::memset(p.output + pixels.output[i] + from, 0, static_cast<size_t>(to - from) * sizeof(float));
-    return;
-  }
-  // Tile by tile: [tile][tap][row].
-  const auto place = [&](int64_t i) { return i / kRows * taps * kRows + i % kRows; };
-  fill_sources(g, region, pixels, 0, count, p.source, p.outside, table, kRows, place);
+  tiles.find(g, region, pixels, count, p.source, p.outside);
+  // What no tap reaches: pixels outside, and some phases of a stride.
+  const auto blank = [&](const Tiles::Entry& e) {
+    return e.taps == 0 && !p.bias && p.activation.code == ActivationCode::kIdentity;
+  };
+  const auto channel_of = [&](int64_t item) {
+    return item / block_count * p.output_channels + item % block_count * kBlock;
+  };
+  const int64_t from = channel_of(first_item), to = channel_of(last_item);
+  for (const Tiles::Entry& e : tiles)
+    for (int64_t r = 0; r < e.rows && blank(e); ++r)
+      std::memset(p.output + pixels.output[e.first + r] + from, 0, static_cast<size_t>(to - from) * sizeof(float));
   for (int64_t item = first_item; item < last_item; ++item) {
     const int64_t group = item / block_count, block = item % block_count;
     const int64_t width = std::min(kBlock, p.output_channels - block * kBlock);
     const int64_t vectors = (width + kLanes - 1) / kLanes;
-    const int64_t channel = group * p.output_channels + block * kBlock;
+    const int64_t channel = channel_of(item);
     Tile t;
-    t.tap = region.tap;
-    t.taps = taps;
     t.weight = p.weight + group * group_floats + block * kBlock * g.filter_taps * p.source_channels;
     t.channel = group * p.source_channels;
     t.channels = p.source_channels;
     t.bias = p.bias ? p.bias + channel : nullptr;
     t.activation = p.activation;
     t.width = width;
-    for (int64_t first = 0; first < count; first += kRows) {
-      const int64_t rows = std::min<int64_t>(kRows, count - first);
+    for (const Tiles::Entry& e : tiles) {
+      if (blank(e)) continue;
       float* output[kRows];
-      for (int64_t r = 0; r < rows; ++r) output[r] = p.output + pixels.output[first + r] + channel;
+      for (int64_t r = 0; r < e.rows; ++r) output[r] = p.output + pixels.output[e.first + r] + channel;
       t.output = output;
-      t.source = table + first * taps;
-      t.next = first + 2 * kRows <= count ? t.source + kRows * taps : t.source;
-      kTile.entry[rows - 1][vectors - 1](t);
+      t.tap = e.tap;
+      t.taps = e.taps;
+      t.source = e.source;
+      const Tiles::Entry* next = &e + 1;
+      t.next = next != tiles.end() && next->rows == e.rows && next->taps == e.taps ? next->source : e.source;
+      kTile.entry[e.rows - 1][vectors - 1](t);
     }
   }
 }
@@ -70,16 +70,19 @@ void direct(const DirectProblem& p, int64_t begin, int64_t end) {
   if (has_few_outputs(p)) return few(p, begin, end);
   const Gather& g = *p.gather;
   const int64_t parts = direct_parts(p), items = p.groups * blocks(p.output_channels), chunk_count = chunks(g, kRows);
-  const Scratch<const float*> table(table_size(g, kRows));
-  if (takes_lines(p))
-    return line_convolution(p, begin, end, chunk_pixels(*g.region, kRows), [&](const Pixels& pixels, int64_t count) {
-      run_pixels(p, *g.region, pixels, count, 0, items, table.get());
+  Tiles tiles(g);
+  if (takes_lines(p)) {
+    Region region = *g.region;
+    region.leaves_out = false;  // pixels beside a border: few of a kind
+    return line_convolution(p, begin, end, chunk_pixels(region, kRows), [&](Pixels& pixels, int64_t count) {
+      run_pixels(p, region, pixels, count, 0, items, tiles);
     });
+  }
   for (int64_t task = begin; task < end; ++task) {
     const Chunk chunk = find_chunk(g, task % chunk_count, kRows);
     const int64_t part = task / chunk_count;
-    const Pixels pixels(g, chunk);
-    run_pixels(p, *chunk.region, pixels, chunk.count, items * part / parts, items * (part + 1) / parts, table.get());
+    Pixels pixels(g, chunk);
+    run_pixels(p, *chunk.region, pixels, chunk.count, items * part / parts, items * (part + 1) / parts, tiles);
   }
 }
 
@@ -233,8 +236,8 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
   const Gather& g = *p.gather;
   const int64_t block_count = blocks(p.output_channels), stride = rounded(p.output_channels);
   const int64_t group_floats = g.filter_taps * p.source_channels * stride;
-  fill_sources(g, region, pixels, 0, count, p.source, p.outside, scratch.table.get(), count, [](int64_t i) { return i; });
-  const float* gradient[kChunk];
+  find_sources(g, region, pixels, 0, count, p.source, p.outside, scratch.table.get());
+  const float *gradient[kChunk], *of_inside[kChunk];
   for (int64_t i = 0; i < count; ++i) gradient[i] = p.gradient + pixels.output[i];
   const bool copies =
       std::min(block_count, last_item - first_item) >= kSourceReaders || p.groups * p.source_channels % 512 == 0;
@@ -250,20 +253,25 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
         for (int64_t v = 0; v < width; v += kLanes) store(to + v, load_first(gradient[i] + channel + v, width - v));
     }
   for (int64_t k = 0; k < region.taps; ++k) {
+    // Pixels whose tap lies inside.
+    const float** pixel = scratch.table.get() + k * count;
+    int64_t inside = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      if (!pixel[i]) continue;
+      pixel[inside] = pixel[i];
+      of_inside[inside++] = copies_gradient ? scratch.gradient_copy[i] : gradient[i];
+    }
+    if (inside == 0) continue;
     const bool adds = begun[region.tap[k]];
     begun[region.tap[k]] = true;
     for (int64_t item = first_item; item < last_item; ++item) {
       const int64_t group = item / block_count, from = item % block_count * kBlock;
       const int64_t width = std::min(kBlock, p.output_channels - from), vectors = (width + kLanes - 1) / kLanes;
-      const float* const* pixel = scratch.table.get() + k * count;
-      OuterTile t{pixel, gradient, group * p.source_channels, group * p.output_channels + from, count, nullptr, stride, adds, {}};
+      OuterTile t{pixel, of_inside, group * p.source_channels, group * p.output_channels + from, inside, nullptr, stride, adds, {}};
       if (copies && (item == first_item || from == 0))
-        copy_pixels(pixel, count, t.source_channel, p.source_channels, scratch.source.get());
+        copy_pixels(pixel, inside, t.source_channel, p.source_channels, scratch.source.get());
       if (copies) t.source = scratch.source_copy, t.source_channel = 0;
-      if (copies_gradient) {
-        t.gradient = scratch.gradient_copy;
-        t.gradient_channel = (item - first_item) * kChunk * kBlock;
-      }
+      if (copies_gradient) t.gradient_channel = (item - first_item) * kChunk * kBlock;
       t.result = result + group * group_floats + region.tap[k] * p.source_channels * stride + from;
       for (int64_t tile = 0; tile < tiles; ++tile) {
         ahead.share((k * (last_item - first_item) + item - first_item) * tiles + tile, all_tiles, t);

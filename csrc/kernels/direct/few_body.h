@@ -22,8 +22,8 @@ inline float sum_of_lanes(Vec v) {
 
 // Output channels o ... o + Outputs of a tile of pixels; weight is [filter tap][output channel][source channel, rounded up].
 template <int Rows, int Outputs>
-void run_few_tile(const DirectProblem& p, const Region& r, const float* const* source, const float* weight,
-                  int64_t padded, int64_t o, float* const* output) {
+void run_few_tile(const DirectProblem& p, const Tiles::Entry& e, const float* weight, int64_t padded, int64_t o,
+                  float* const* output) {
   Vec sum[Rows][Outputs] = {};
   const int64_t channels = p.source_channels, whole = channels / kLanes * kLanes;
   const auto add = [&](const float* const* at, const float* w, int64_t c, int64_t lanes) __attribute__((always_inline)) {
@@ -37,10 +37,10 @@ void run_few_tile(const DirectProblem& p, const Region& r, const float* const* s
       for (int i = 0; i < Outputs; ++i) sum[row][i] += x * tap[i];
     }
   };
-  for (int64_t k = 0; k < r.taps; ++k) {
+  for (int64_t k = 0; k < e.taps; ++k) {
     const float* at[Rows];
-    for (int row = 0; row < Rows; ++row) at[row] = source[k * kRows + row];
-    const float* w = weight + (r.tap[k] * p.output_channels + o) * padded;
+    for (int row = 0; row < Rows; ++row) at[row] = e.source[k * Rows + row];
+    const float* w = weight + (e.tap[k] * p.output_channels + o) * padded;
     for (int64_t c = 0; c < whole; c += kLanes) add(at, w, c, kLanes);
     if (whole < channels) add(at, w, whole, channels - whole);
   }
@@ -51,8 +51,7 @@ void run_few_tile(const DirectProblem& p, const Region& r, const float* const* s
   }
 }
 
-using FewTile = void (*)(const DirectProblem&, const Region&, const float* const*, const float*, int64_t, int64_t,
-                         float* const*);
+using FewTile = void (*)(const DirectProblem&, const Tiles::Entry&, const float*, int64_t, int64_t, float* const*);
 template <int Outputs>
 constexpr FewTile kFewTile[6] = {run_few_tile<1, Outputs>, run_few_tile<2, Outputs>, run_few_tile<3, Outputs>,
                                  run_few_tile<4, Outputs>, run_few_tile<5, Outputs>, run_few_tile<6, Outputs>};
@@ -69,25 +68,22 @@ void few(const DirectProblem& p, int64_t begin, int64_t end) {
     for (int64_t c = 0; c < p.source_channels; ++c)
       for (int64_t o = 0; o < outputs; ++o)
         weight.get()[(t * outputs + o) * padded + c] = p.weight[(t * p.source_channels + c) * width + o];
-  const Scratch<const float*> table(table_size(g, kRows));
+  Tiles tiles(g);
   for (int64_t task = begin; task < end; ++task) {
     const Chunk chunk = find_chunk(g, task, kRows);
-    const Region& r = *chunk.region;
-    const Pixels pixels(g, chunk);
-    const auto place = [&](int64_t i) { return i / kRows * r.taps * kRows + i % kRows; };
-    fill_sources(g, r, pixels, 0, chunk.count, p.source, p.outside, table.get(), kRows, place);
-    for (int64_t first = 0; first < chunk.count; first += kRows) {
-      const int64_t rows = std::min<int64_t>(kRows, chunk.count - first);
-      const float* const* source = table.get() + first * r.taps;
+    Pixels pixels(g, chunk);
+    tiles.find(g, *chunk.region, pixels, chunk.count, p.source, p.outside);
+    for (const Tiles::Entry& e : tiles) {
+      const int64_t row = e.rows - 1;
       float* output[kRows];
-      for (int64_t i = 0; i < rows; ++i) output[i] = p.output + pixels.output[first + i];
+      for (int64_t i = 0; i < e.rows; ++i) output[i] = p.output + pixels.output[e.first + i];
       int64_t o = 0;
       if constexpr (kVectors > 2)
         for (; o + 3 <= outputs; o += outputs - o == 4 ? 4 : 3)
-          outputs - o == 4 ? kFewTile<4>[rows - 1](p, r, source, weight.get(), padded, o, output)
-                           : kFewTile<3>[rows - 1](p, r, source, weight.get(), padded, o, output);
-      for (; o + 2 <= outputs; o += 2) kFewTile<2>[rows - 1](p, r, source, weight.get(), padded, o, output);
-      if (o < outputs) kFewTile<1>[rows - 1](p, r, source, weight.get(), padded, o, output);
+          outputs - o == 4 ? kFewTile<4>[row](p, e, weight.get(), padded, o, output)
+                           : kFewTile<3>[row](p, e, weight.get(), padded, o, output);
+      for (; o + 2 <= outputs; o += 2) kFewTile<2>[row](p, e, weight.get(), padded, o, output);
+      if (o < outputs) kFewTile<1>[row](p, e, weight.get(), padded, o, output);
     }
   }
 }

@@ -26,9 +26,53 @@ inline int64_t even_parts(int64_t items, int64_t others) {
 inline int64_t blocks(int64_t channels) { return (channels + kBlock - 1) / kBlock; }
 inline int64_t rounded(int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
 
+// The tiles of a chunk, and where each reads.
+class Tiles {
+ public:
+  struct Entry {
+    int64_t first, rows, taps;
+    const int64_t* tap;    // the filter's index of each
+    const float** source;  // [tap][row]
+  };
+  explicit Tiles(const Gather& g) : tap_(table_size(g, kRows)), source_(table_size(g, kRows)) {}
+
+  // Pixels that have the same taps inside share tiles, and these have no others: a sum does not depend on the pixels beside it.
+  void find(const Gather& g, const Region& region, Pixels& pixels, int64_t count, const float* input,
+            const float* const (&outside)[3]) {
+    count_ = 0;
+    int64_t* tap = tap_.get();
+    const float** source = source_.get();
+    for_kinds(region, pixels, count, [&](int64_t begin, int64_t of_kind) {
+      const int64_t parts = (of_kind + kRows - 1) / kRows, most = (of_kind + parts - 1) / parts, end = begin + of_kind;
+      int64_t taps = 0;
+      for (int64_t first = begin; first < end; first += most) {
+        const int64_t rows = std::min(most, end - first);
+        find_sources(g, region, pixels, first, rows, input, outside, source);
+        taps = 0;
+        for (int64_t k = 0; k < region.taps; ++k) {
+          if (!source[k * rows]) continue;
+          std::copy(source + k * rows, source + (k + 1) * rows, source + taps * rows);
+          tap[taps++] = region.tap[k];
+        }
+        entry_[count_++] = {first, rows, taps, tap, source};
+        source += taps * rows;
+      }
+      tap += taps;
+    });
+  }
+  const Entry* begin() const { return entry_; }
+  const Entry* end() const { return entry_ + count_; }
+
+ private:
+  Scratch<int64_t> tap_;
+  Scratch<const float*> source_;
+  Entry entry_[kChunk];
+  int64_t count_ = 0;
+};
+
 struct Tile {
-  const float* const* source;  // [tap][kRows]
-  const float* const* next;    // the next tile's, where it has as many rows, or the same
+  const float* const* source;  // [tap][row]
+  const float* const* next;    // the next tile's, where it has as many, or the same
   const int64_t* tap;
   int64_t taps;
   const float* weight;  // of this block: [filter tap][channel][vectors]
@@ -106,12 +150,12 @@ void run_tile(const Tile& t) {
   for (int64_t k = 0; k < t.taps; ++k) {
     const float* source[Rows];
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) source[r] = t.source[k * kRows + r] + t.channel;
+    for (int r = 0; r < Rows; ++r) source[r] = t.source[k * Rows + r] + t.channel;
     const float* weight = t.weight + t.tap[k] * t.channels * (Vectors * kLanes);
     for (int64_t from = 0; from < t.channels; from += kFetch) {
       for (const int64_t until = std::min<int64_t>(fetched + some, Vectors); fetched < until; ++fetched)
         for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.output[r] + fetched * kLanes, 1);
-      for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.next[k * kRows + r] + t.channel + from);
+      for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.next[k * Rows + r] + t.channel + from);
       const int64_t to = std::min(from + kFetch, t.channels);
       for (int64_t c = from; c < to; ++c, weight += Vectors * kLanes) {
         Vec w[Vectors];

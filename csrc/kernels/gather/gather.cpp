@@ -116,6 +116,31 @@ std::vector<int64_t> all_but(int64_t size, const std::map<int64_t, std::vector<i
   return result;
 }
 
+// Finds the kinds of an axis' outputs, numbered over its classes, and returns how many there are.
+int64_t find_kinds(Axis& axis) {
+  std::vector<int64_t> outside{0};  // entries of the lookup before each
+  for (int64_t entry : axis.lookup) outside.push_back(outside.back() + (entry == kOutside));
+  int64_t count = 1;
+  for (AxisClass& c : axis.classes) {
+    c.kind.assign(c.output.size(), 0);
+    if (c.tap.empty()) continue;
+    const auto [low, high] = std::minmax_element(c.shift.begin(), c.shift.end());
+    std::map<std::vector<bool>, int64_t> kinds;
+    for (size_t j = 0; j < c.output.size(); ++j) {
+      const int64_t base = c.base[j];
+      if (outside[static_cast<size_t>(base + *low)] == outside[static_cast<size_t>(base + *high + 1)]) continue;
+      std::vector<bool> inside;
+      for (int64_t s : c.shift) inside.push_back(axis.lookup[static_cast<size_t>(base + s)] != kOutside);
+      if (std::find(inside.begin(), inside.end(), false) == inside.end()) continue;
+      const auto [at, fresh] = kinds.emplace(std::move(inside), count);
+      count += fresh;
+      c.kind[j] = at->second;
+      c.outside = true;
+    }
+  }
+  return count;
+}
+
 }  // namespace
 
 Axis forward_axis(const AxisGeometry& g, bool transposed) {
@@ -175,8 +200,13 @@ bool has_every_tap(const Gather& g, const Region& r) {
 GatherPlan::GatherPlan(int64_t batch, const AxisGeometry (&geometry)[3], bool transposed, bool adjoint, Strides source,
                        Strides output, bool zeros) {
   int64_t filter_stride[3] = {geometry[1].kernel * geometry[2].kernel, geometry[2].kernel, 1};
-  for (int a = 0; a < 3; ++a) {
+  int64_t kinds = 1;
+  for (int a = 2; a >= 0; --a) {
     axis_[a] = adjoint ? adjoint_axis(geometry[a], transposed) : forward_axis(geometry[a], transposed);
+    const int64_t here = find_kinds(axis_[a]);
+    for (auto& c : axis_[a].classes)
+      for (auto& k : c.kind) k *= kinds;
+    kinds *= here;
     for (auto& entry : axis_[a].lookup)
       if (entry != kOutside) entry *= source.axis[a];
     for (auto& c : axis_[a].classes) {
@@ -194,8 +224,9 @@ GatherPlan::GatherPlan(int64_t batch, const AxisGeometry (&geometry)[3], bool tr
         r.taps = 1;
         for (int a = 0; a < 3; ++a) {
           const AxisClass& c = *classes[a];
-          r.axis[a] = {c.output.data(), c.base.data(), c.shift.data(), static_cast<int64_t>(c.output.size()),
-                       static_cast<int64_t>(c.tap.size())};
+          r.axis[a] = {c.output.data(), c.base.data(), c.shift.data(), c.kind.data(),
+                       static_cast<int64_t>(c.output.size()), static_cast<int64_t>(c.tap.size())};
+          r.leaves_out = r.leaves_out || (zeros && c.outside);
           r.pixels *= r.axis[a].outputs;
           r.taps *= r.axis[a].taps;
         }
@@ -226,7 +257,7 @@ int64_t GatherPlan::bytes() const {
   size_t words = 0;
   for (const Axis& axis : axis_) {
     words += axis.lookup.size();
-    for (const AxisClass& c : axis.classes) words += c.output.size() + c.base.size() + c.shift.size() + c.tap.size();
+    for (const AxisClass& c : axis.classes) words += c.output.size() + 2 * c.base.size() + c.shift.size() + c.tap.size();
   }
   for (const auto& taps : taps_) words += taps.size();
   return static_cast<int64_t>(sizeof(GatherPlan) + words * sizeof(int64_t) + regions_.size() * sizeof(Region));

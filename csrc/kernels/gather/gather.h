@@ -27,6 +27,8 @@ struct AxisClass {
   std::vector<int64_t> base;    // of each output, and
   std::vector<int64_t> shift;   // of each tap: source = lookup[base + shift], a coordinate, or kOutside
   std::vector<int64_t> tap;     // the filter's index of each tap
+  std::vector<int64_t> kind;    // of each output: those of one kind have the same taps inside
+  bool outside = false;         // whether an output has a tap outside
 };
 
 struct Axis {
@@ -50,7 +52,7 @@ Axis adjoint_axis(const AxisGeometry& g, bool transposed);
 // --- what the kernels read: plain pointers, offsets in floats ----------------------------------------------------------
 
 struct ClassView {
-  const int64_t *output, *base, *shift;
+  const int64_t *output, *base, *shift, *kind;
   int64_t outputs, taps;
 };
 
@@ -60,6 +62,9 @@ struct Region {
   int64_t pixels;      // batch * outputs of the three axes
   int64_t taps;        // product of the three axes' taps
   const int64_t* tap;  // the filter's index of each: (d * kernel_h + h) * kernel_w + w
+  // Whether taps lie outside where zeros are: they add nothing, and may be left out. The sum of a pixel's kinds along the axes
+  // says which.
+  bool leaves_out;
 };
 
 struct Strides {

@@ -89,9 +89,9 @@ inline Chunk find_chunk(const Gather& g, int64_t index, int64_t multiple) {
   return {r, first, std::min(pixels, r->pixels - first)};
 }
 
-// The pixels of a chunk: offsets of their outputs, and what their taps look up.
+// The pixels of a chunk: offsets of their outputs, what their taps look up, and which of these lie inside.
 struct Pixels {
-  int64_t output[kChunk], batch[kChunk], base[3][kChunk];
+  int64_t output[kChunk], batch[kChunk], base[3][kChunk], kind[kChunk];
 
   Pixels() = default;
   Pixels(const Gather& g, const Chunk& chunk) {
@@ -108,6 +108,7 @@ struct Pixels {
       base[0][i] = d.base[jd];
       base[1][i] = h.base[jh];
       base[2][i] = w.base[jw];
+      kind[i] = d.kind[jd] + h.kind[jh] + w.kind[jw];
       if (++jw < w.outputs) continue;
       jw = 0;
       if (++jh < h.outputs) continue;
@@ -117,7 +118,24 @@ struct Pixels {
       ++n;
     }
   }
+  void swap(int64_t i, int64_t j) {
+    for (int64_t* of : {output, batch, base[0], base[1], base[2], kind}) std::swap(of[i], of[j]);
+  }
 };
+
+// Puts pixels that have the same taps inside next to each other: f(first, how many) for each kind. One kind where nothing may be
+// left out.
+template <class F>
+inline void for_kinds(const Region& region, Pixels& p, int64_t count, const F& f) {
+  if (!region.leaves_out) return f(0, count);
+  for (int64_t first = 0; first < count;) {
+    int64_t last = first + 1;
+    for (int64_t i = last; i < count; ++i)
+      if (p.kind[i] == p.kind[first]) p.swap(i, last++);
+    f(first, last - first);
+    first = last;
+  }
+}
 
 // source[tap * tap_stride + index(i)]: where each tap of pixel first + i reads, for `count` pixels. A source outside along
 // several axes takes the constant of the last of them.
@@ -142,6 +160,14 @@ inline void fill_sources(const Gather& g, const Region& region, const Pixels& p,
           source[index(i)] = ow < 0 ? outside[2] : plane[i] < 0 ? beyond[i] : input + (plane[i] + ow);
         }
     }
+}
+
+// The same, source[tap * count + i], and null where a tap may be left out.
+inline void find_sources(const Gather& g, const Region& region, const Pixels& p, int64_t first, int64_t count,
+                         const float* input, const float* const (&outside)[3], const float** source) {
+  constexpr const float* kNone[3] = {};
+  fill_sources(g, region, p, first, count, input, region.leaves_out ? kNone : outside, source, count,
+               [](int64_t i) { return i; });
 }
 
 // What the middle tap of pixel i reads: where its neighbourhood lies.
