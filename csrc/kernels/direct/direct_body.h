@@ -23,7 +23,7 @@ void run_pixels(const DirectProblem& p, const Region& region, Pixels& pixels, in
   tiles.find(g, region, pixels, count, p.source, p.outside);
   // What no tap reaches: pixels outside, and some phases of a stride.
   const auto blank = [&](const Tiles::Entry& e) {
-    return e.taps == 0 && !p.bias && p.activation.code == ActivationCode::kIdentity;
+    return e.reads.taps == 0 && !p.bias && p.activation.code == ActivationCode::kIdentity;
   };
   const auto channel_of = [&](int64_t item) {
     return item / block_count * p.output_channels + item % block_count * kBlock;
@@ -49,11 +49,9 @@ void run_pixels(const DirectProblem& p, const Region& region, Pixels& pixels, in
       float* output[kRows];
       for (int64_t r = 0; r < e.rows; ++r) output[r] = p.output + pixels.output[e.first + r] + channel;
       t.output = output;
-      t.tap = e.tap;
-      t.taps = e.taps;
-      t.source = e.source;
+      t.reads = e.reads;
       const Tiles::Entry* next = &e + 1;
-      t.next = next != tiles.end() && next->rows == e.rows && next->taps == e.taps ? next->source : e.source;
+      t.next = next != tiles.end() && next->reads.tap == e.reads.tap && next->rows == e.rows ? next->reads.source : e.reads.source;
       kTile.entry[e.rows - 1][vectors - 1](t);
     }
   }

@@ -22,7 +22,7 @@ inline float sum_of_lanes(Vec v) {
 
 // Output channels o ... o + Outputs of a tile of pixels; weight is [filter tap][output channel][source channel, rounded up].
 template <int Rows, int Outputs>
-void run_few_tile(const DirectProblem& p, const Tiles::Entry& e, const float* weight, int64_t padded, int64_t o,
+void run_few_tile(const DirectProblem& p, const Reads& reads, const float* weight, int64_t padded, int64_t o,
                   float* const* output) {
   Vec sum[Rows][Outputs] = {};
   const int64_t channels = p.source_channels, whole = channels / kLanes * kLanes;
@@ -37,10 +37,10 @@ void run_few_tile(const DirectProblem& p, const Tiles::Entry& e, const float* we
       for (int i = 0; i < Outputs; ++i) sum[row][i] += x * tap[i];
     }
   };
-  for (int64_t k = 0; k < e.taps; ++k) {
+  for (int64_t k = 0; k < reads.taps; ++k) {
     const float* at[Rows];
-    for (int row = 0; row < Rows; ++row) at[row] = e.source[k * Rows + row];
-    const float* w = weight + (e.tap[k] * p.output_channels + o) * padded;
+    for (int row = 0; row < Rows; ++row) at[row] = reads.source[k * reads.step + row];
+    const float* w = weight + (reads.tap[k] * p.output_channels + o) * padded;
     for (int64_t c = 0; c < whole; c += kLanes) add(at, w, c, kLanes);
     if (whole < channels) add(at, w, whole, channels - whole);
   }
@@ -51,7 +51,7 @@ void run_few_tile(const DirectProblem& p, const Tiles::Entry& e, const float* we
   }
 }
 
-using FewTile = void (*)(const DirectProblem&, const Tiles::Entry&, const float*, int64_t, int64_t, float* const*);
+using FewTile = void (*)(const DirectProblem&, const Reads&, const float*, int64_t, int64_t, float* const*);
 template <int Outputs>
 constexpr FewTile kFewTile[6] = {run_few_tile<1, Outputs>, run_few_tile<2, Outputs>, run_few_tile<3, Outputs>,
                                  run_few_tile<4, Outputs>, run_few_tile<5, Outputs>, run_few_tile<6, Outputs>};
@@ -80,10 +80,10 @@ void few(const DirectProblem& p, int64_t begin, int64_t end) {
       int64_t o = 0;
       if constexpr (kVectors > 2)
         for (; o + 3 <= outputs; o += outputs - o == 4 ? 4 : 3)
-          outputs - o == 4 ? kFewTile<4>[row](p, e, weight.get(), padded, o, output)
-                           : kFewTile<3>[row](p, e, weight.get(), padded, o, output);
-      for (; o + 2 <= outputs; o += 2) kFewTile<2>[row](p, e, weight.get(), padded, o, output);
-      if (o < outputs) kFewTile<1>[row](p, e, weight.get(), padded, o, output);
+          outputs - o == 4 ? kFewTile<4>[row](p, e.reads, weight.get(), padded, o, output)
+                           : kFewTile<3>[row](p, e.reads, weight.get(), padded, o, output);
+      for (; o + 2 <= outputs; o += 2) kFewTile<2>[row](p, e.reads, weight.get(), padded, o, output);
+      if (o < outputs) kFewTile<1>[row](p, e.reads, weight.get(), padded, o, output);
     }
   }
 }

@@ -26,38 +26,41 @@ inline int64_t even_parts(int64_t items, int64_t others) {
 inline int64_t blocks(int64_t channels) { return (channels + kBlock - 1) / kBlock; }
 inline int64_t rounded(int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
 
-// The tiles of a chunk, and where each reads.
+// What a tile reads.
+struct Reads {
+  int64_t taps, step;
+  const int64_t* tap;          // the filter's index of each
+  const float* const* source;  // of pixel r for tap k: [k * step + r]
+};
+
+// The tiles of a chunk of pixels. Those that have the same taps inside share tiles, and these have no other taps: a sum does not
+// depend on the pixels beside it.
 class Tiles {
  public:
   struct Entry {
-    int64_t first, rows, taps;
-    const int64_t* tap;    // the filter's index of each
-    const float** source;  // [tap][row]
+    int64_t first, rows;
+    Reads reads;
   };
   explicit Tiles(const Gather& g) : tap_(table_size(g, kRows)), source_(table_size(g, kRows)) {}
 
-  // Pixels that have the same taps inside share tiles, and these have no others: a sum does not depend on the pixels beside it.
   void find(const Gather& g, const Region& region, Pixels& pixels, int64_t count, const float* input,
             const float* const (&outside)[3]) {
     count_ = 0;
     int64_t* tap = tap_.get();
     const float** source = source_.get();
     for_kinds(region, pixels, count, [&](int64_t begin, int64_t of_kind) {
-      const int64_t parts = (of_kind + kRows - 1) / kRows, most = (of_kind + parts - 1) / parts, end = begin + of_kind;
+      find_sources(g, region, pixels, begin, of_kind, input, outside, source);
       int64_t taps = 0;
-      for (int64_t first = begin; first < end; first += most) {
-        const int64_t rows = std::min(most, end - first);
-        find_sources(g, region, pixels, first, rows, input, outside, source);
-        taps = 0;
-        for (int64_t k = 0; k < region.taps; ++k) {
-          if (!source[k * rows]) continue;
-          std::copy(source + k * rows, source + (k + 1) * rows, source + taps * rows);
-          tap[taps++] = region.tap[k];
-        }
-        entry_[count_++] = {first, rows, taps, tap, source};
-        source += taps * rows;
+      for (int64_t k = 0; k < region.taps; ++k) {
+        if (!source[k * of_kind]) continue;
+        if (taps < k) std::copy_n(source + k * of_kind, of_kind, source + taps * of_kind);
+        tap[taps++] = region.tap[k];
       }
+      const int64_t parts = (of_kind + kRows - 1) / kRows, most = (of_kind + parts - 1) / parts;
+      for (int64_t i = 0; i < of_kind; i += most)
+        entry_[count_++] = {begin + i, std::min(most, of_kind - i), {taps, of_kind, tap, source + i}};
       tap += taps;
+      source += taps * of_kind;
     });
   }
   const Entry* begin() const { return entry_; }
@@ -71,11 +74,9 @@ class Tiles {
 };
 
 struct Tile {
-  const float* const* source;  // [tap][row]
-  const float* const* next;    // the next tile's, where it has as many, or the same
-  const int64_t* tap;
-  int64_t taps;
-  const float* weight;  // of this block: [filter tap][channel][vectors]
+  Reads reads;
+  const float* const* next;  // the next tile's source, where it has as many rows and taps, or the same
+  const float* weight;       // of this block: [filter tap][channel][vectors]
   int64_t channel, channels;
   const float* bias;
   Activation activation;
@@ -144,18 +145,19 @@ void run_tile(const Tile& t) {
   Vec sum[Rows][Vectors];
   begin_sums(sum, t.bias, t.width);
   // Vectors of the outputs to fetch at a time, so that all are when the sums are there.
-  const int64_t times = std::max<int64_t>(t.taps * ((t.channels + kFetch - 1) / kFetch), 1);
+  const Reads& reads = t.reads;
+  const int64_t times = std::max<int64_t>(reads.taps * ((t.channels + kFetch - 1) / kFetch), 1);
   const int64_t some = (Vectors + times - 1) / times;
   int64_t fetched = 0;
-  for (int64_t k = 0; k < t.taps; ++k) {
+  for (int64_t k = 0; k < reads.taps; ++k) {
     const float* source[Rows];
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) source[r] = t.source[k * Rows + r] + t.channel;
-    const float* weight = t.weight + t.tap[k] * t.channels * (Vectors * kLanes);
+    for (int r = 0; r < Rows; ++r) source[r] = reads.source[k * reads.step + r] + t.channel;
+    const float* weight = t.weight + reads.tap[k] * t.channels * (Vectors * kLanes);
     for (int64_t from = 0; from < t.channels; from += kFetch) {
       for (const int64_t until = std::min<int64_t>(fetched + some, Vectors); fetched < until; ++fetched)
         for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.output[r] + fetched * kLanes, 1);
-      for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.next[k * Rows + r] + t.channel + from);
+      for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.next[k * reads.step + r] + t.channel + from);
       const int64_t to = std::min(from + kFetch, t.channels);
       for (int64_t c = from; c < to; ++c, weight += Vectors * kLanes) {
         Vec w[Vectors];

@@ -108,7 +108,7 @@ struct Pixels {
       base[0][i] = d.base[jd];
       base[1][i] = h.base[jh];
       base[2][i] = w.base[jw];
-      kind[i] = d.kind[jd] + h.kind[jh] + w.kind[jw];
+      if (chunk.region->leaves_out) kind[i] = d.kind[jd] + h.kind[jh] + w.kind[jw];
       if (++jw < w.outputs) continue;
       jw = 0;
       if (++jh < h.outputs) continue;
