@@ -51,7 +51,7 @@ void run_pixels(const DirectProblem& p, const Region& region, Pixels& pixels, in
       t.output = output;
       t.reads = e.reads;
       const Tiles::Entry* next = &e + 1;
-      t.next = next != tiles.end() && next->reads.tap == e.reads.tap && next->rows == e.rows ? next->reads.source : e.reads.source;
+      t.next = next != tiles.end() && next->rows == e.rows ? next->reads.source : e.reads.source;
       kTile.entry[e.rows - 1][vectors - 1](t);
     }
   }

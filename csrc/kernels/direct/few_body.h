@@ -39,8 +39,8 @@ void run_few_tile(const DirectProblem& p, const Reads& reads, const float* weigh
   };
   for (int64_t k = 0; k < reads.taps; ++k) {
     const float* at[Rows];
-    for (int row = 0; row < Rows; ++row) at[row] = reads.source[k * reads.step + row];
-    const float* w = weight + (reads.tap[k] * p.output_channels + o) * padded;
+    for (int row = 0; row < Rows; ++row) at[row] = reads.source[reads.tap[k].at + row];
+    const float* w = weight + (reads.tap[k].filter * p.output_channels + o) * padded;
     for (int64_t c = 0; c < whole; c += kLanes) add(at, w, c, kLanes);
     if (whole < channels) add(at, w, whole, channels - whole);
   }

@@ -26,48 +26,73 @@ inline int64_t even_parts(int64_t items, int64_t others) {
 inline int64_t blocks(int64_t channels) { return (channels + kBlock - 1) / kBlock; }
 inline int64_t rounded(int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
 
-// What a tile reads.
+// What a tile reads: pixel r for tap k at source[tap[k].at + r].
 struct Reads {
-  int64_t taps, step;
-  const int64_t* tap;          // the filter's index of each
-  const float* const* source;  // of pixel r for tap k: [k * step + r]
+  struct Tap {
+    int32_t at, filter;  // the filter's index
+  };
+  int64_t taps;
+  const Tap* tap;
+  const float* const* source;
 };
 
-// The tiles of a chunk of pixels. Those that have the same taps inside share tiles, and these have no other taps: a sum does not
-// depend on the pixels beside it.
+// The tiles of a chunk of pixels. Taps that are outside for all pixels of a tile are left out, so tiles are of pixels that have the
+// same taps inside; only where these are few, of some that have much the same.
 class Tiles {
  public:
   struct Entry {
     int64_t first, rows;
     Reads reads;
   };
-  explicit Tiles(const Gather& g) : tap_(table_size(g, kRows)), source_(table_size(g, kRows)) {}
+  explicit Tiles(const Gather& g) : tap_(2 * table_size(g, kRows)), source_(table_size(g, kRows)) {}
 
   void find(const Gather& g, const Region& region, Pixels& pixels, int64_t count, const float* input,
             const float* const (&outside)[3]) {
-    count_ = 0;
-    int64_t* tap = tap_.get();
+    if (region.leaves_out) group_kinds(pixels, count);
     const float** source = source_.get();
-    for_kinds(region, pixels, count, [&](int64_t begin, int64_t of_kind) {
-      find_sources(g, region, pixels, begin, of_kind, input, outside, source);
-      int64_t taps = 0;
+    find_sources(g, region, pixels, 0, count, input, outside, source);
+    Reads::Tap* tap = tap_.get();
+    // The taps that lie inside for one of `rows` pixels.
+    const auto list = [&](int64_t first, int64_t rows) {
+      Reads reads{0, tap, source + first};
       for (int64_t k = 0; k < region.taps; ++k) {
-        if (!source[k * of_kind]) continue;
-        if (taps < k) std::copy_n(source + k * of_kind, of_kind, source + taps * of_kind);
-        tap[taps++] = region.tap[k];
+        bool inside = false;
+        for (int64_t i = first; i < first + rows; ++i) inside = inside || source[k * count + i];
+        if (inside) tap[reads.taps++] = {static_cast<int32_t>(k * count), static_cast<int32_t>(region.tap[k])};
+      }
+      tap += reads.taps;
+      return reads;
+    };
+    count_ = 0;
+    for (int64_t first = 0, last; first < count; first = last) {
+      for (last = region.leaves_out ? first + 1 : count; last < count && pixels.kind[last] == pixels.kind[first];) ++last;
+      const int64_t of_kind = last - first;
+      const Reads reads = list(first, 1);
+      if (count_ > 0 && entry_[count_ - 1].rows + of_kind <= kRows) {
+        Entry& e = entry_[count_ - 1];
+        const Reads both = list(e.first, e.rows + of_kind);
+        if (time(e.rows + of_kind, both) <= time(e.rows, e.reads) + time(of_kind, reads)) {
+          e = {e.first, e.rows + of_kind, both};
+          continue;
+        }
       }
       const int64_t parts = (of_kind + kRows - 1) / kRows, most = (of_kind + parts - 1) / parts;
-      for (int64_t i = 0; i < of_kind; i += most)
-        entry_[count_++] = {begin + i, std::min(most, of_kind - i), {taps, of_kind, tap, source + i}};
-      tap += taps;
-      source += taps * of_kind;
-    });
+      for (int64_t i = first; i < last; i += most) {
+        entry_[count_] = {i, std::min(most, last - i), reads};
+        entry_[count_++].reads.source = source + i;
+      }
+    }
+    for (int64_t i = 0; region.leaves_out && i < region.taps * count; ++i)
+      if (!source[i]) source[i] = outside[0];
   }
   const Entry* begin() const { return entry_; }
   const Entry* end() const { return entry_ + count_; }
 
  private:
-  Scratch<int64_t> tap_;
+  // Of few pixels, a tile takes as long as its weights take to be read.
+  static int64_t time(int64_t rows, const Reads& reads) { return std::max<int64_t>(rows, kRows / 2) * reads.taps; }
+
+  Scratch<Reads::Tap> tap_;
   Scratch<const float*> source_;
   Entry entry_[kChunk];
   int64_t count_ = 0;
@@ -75,7 +100,7 @@ class Tiles {
 
 struct Tile {
   Reads reads;
-  const float* const* next;  // the next tile's source, where it has as many rows and taps, or the same
+  const float* const* next;  // the next tile's source, where it has as many rows, or the same
   const float* weight;       // of this block: [filter tap][channel][vectors]
   int64_t channel, channels;
   const float* bias;
@@ -150,14 +175,15 @@ void run_tile(const Tile& t) {
   const int64_t some = (Vectors + times - 1) / times;
   int64_t fetched = 0;
   for (int64_t k = 0; k < reads.taps; ++k) {
+    const auto [at, filter] = reads.tap[k];
     const float* source[Rows];
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) source[r] = reads.source[k * reads.step + r] + t.channel;
-    const float* weight = t.weight + reads.tap[k] * t.channels * (Vectors * kLanes);
+    for (int r = 0; r < Rows; ++r) source[r] = reads.source[at + r] + t.channel;
+    const float* weight = t.weight + filter * t.channels * (Vectors * kLanes);
     for (int64_t from = 0; from < t.channels; from += kFetch) {
       for (const int64_t until = std::min<int64_t>(fetched + some, Vectors); fetched < until; ++fetched)
         for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.output[r] + fetched * kLanes, 1);
-      for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.next[k * reads.step + r] + t.channel + from);
+      for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.next[at + r] + t.channel + from);
       const int64_t to = std::min(from + kFetch, t.channels);
       for (int64_t c = from; c < to; ++c, weight += Vectors * kLanes) {
         Vec w[Vectors];

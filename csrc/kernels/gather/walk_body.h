@@ -123,17 +123,15 @@ struct Pixels {
   }
 };
 
-// Puts pixels that have the same taps inside next to each other: f(first, how many) for each kind. One kind where nothing may be
-// left out.
-template <class F>
-inline void for_kinds(const Region& region, Pixels& p, int64_t count, const F& f) {
-  if (!region.leaves_out) return f(0, count);
+// Puts pixels that have the same taps inside next to each other, the kinds as they come; most stay where they are.
+inline void group_kinds(Pixels& p, int64_t count) {
   for (int64_t first = 0; first < count;) {
-    int64_t last = first + 1;
-    for (int64_t i = last; i < count; ++i)
-      if (p.kind[i] == p.kind[first]) p.swap(i, last++);
-    f(first, last - first);
-    first = last;
+    const int64_t kind = p.kind[first];
+    for (int64_t last = count - 1;; p.swap(first, last)) {
+      while (first < count && p.kind[first] == kind) ++first;
+      while (last > first && p.kind[last] != kind) --last;
+      if (last <= first) break;
+    }
   }
 }
 
