@@ -12,7 +12,7 @@ constexpr int64_t kLineChannels = 16, kLongRow = 16, kFar = int64_t{4} << 20;
 
 // Whether a problem is such a one: one region with every tap, one group, some outputs whose runs hold no border. A 1x1 is one
 // where output channels are few or rows are long, and longer where they come from memory: else tiles take their pixels across
-// rows.
+// rows. So do taps that a dilation parts.
 template <class Problem>
 inline bool takes_lines(const Problem& p) {
   const Gather& g = *p.gather;
@@ -23,27 +23,38 @@ inline bool takes_lines(const Problem& p) {
   if (single && r.axis[2].outputs < long_row && p.output_channels > kBlock) return false;
   if (r.axis[2].taps < 1 || !convlayers::has_every_tap(g, r)) return false;
   const Straight straight(g, r);
-  return straight.first < straight.last && (r.axis[2].taps == 1 || straight.tap == p.source_channels);
+  const bool one_run = r.axis[2].taps == 1 || straight.tap == p.source_channels;
+  return straight.first < straight.last && (one_run || r.axis[2].outputs >= kLongRow);
 }
+
+// How the taps are cut into runs: a line of them is one where they lie side by side, each tap where they do not.
+struct Runs {
+  int64_t taps, each, count;  // of a run; runs of a line; in all
+  Runs(const Region& r, const Straight& s, int64_t channels)
+      : taps(s.tap == channels ? r.axis[2].taps : 1), each(r.axis[2].taps / taps), count(r.taps / taps) {}
+};
 
 // Outputs of a tile, by its vectors: as many sums as registers hold beside the weights.
 constexpr int line_rows(int vectors) { return kVectors == 4 ? std::min(24 / vectors, 15) : 12 / vectors; }
 
-// Where the run of the first straight output lies on a line of taps, and how far on the next; on a line outside, all read one.
+// Where a run lies for the first straight output, and how far on for the next; on a line outside, all read one.
 struct Run {
   const float* at;
   int64_t pixel;
 };
-inline Run find_run(const Gather& g, const Region& r, const Row& row, const Straight& s, int64_t index, const float* source,
-                    const float* const (&outside)[3]) {
-  const Line line = find_line(g, r, row, s, index, source, outside);
+inline void find_runs(const Gather& g, const Region& r, const Row& row, const Straight& s, const Runs& runs, const float* source,
+                      const float* const (&outside)[3], Run* run) {
   const auto& w = r.axis[2];
-  return line.outside ? Run{line.at, 0} : Run{line.at + (w.base[s.first] + w.shift[0] - s.low) * s.step, s.pixel};
+  for (int64_t l = 0; l < runs.count / runs.each; ++l) {
+    const Line line = find_line(g, r, row, s, l, source, outside);
+    for (int64_t t = 0; t < runs.each; ++t)
+      *run++ = line.outside ? Run{line.at, 0} : Run{line.at + (w.base[s.first] + w.shift[t] - s.low) * s.step, s.pixel};
+  }
 }
 
 struct LineTile {
   const Run* line;
-  int64_t lines, run;    // lines of taps, and numbers in the run of each
+  int64_t lines, run;    // runs, and numbers in each
   int64_t first;         // output, counted from the first that is straight
   const float* weight;   // [line][place in the run][vectors]
   const float* bias;
@@ -123,7 +134,8 @@ void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_
   const Region& r = g.region[0];
   const Straight straight(g, r);
   const auto& w = r.axis[2];
-  const int64_t lines = r.taps / w.taps, run = w.taps * p.source_channels;
+  const Runs runs(r, straight, p.source_channels);
+  const int64_t lines = runs.count, run = runs.taps * p.source_channels;
   const Bands bands(g);
   const Scratch<Run> line(lines);
   // Outputs of all their channels at a time, where the first-level cache holds all weights: so they are written in the order of
@@ -137,8 +149,7 @@ void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_
     const Band band = bands.find(r, task);
     for (int64_t h = band.first; h < band.last; ++h) {
       const Row row(g, r, band.batch, band.depth, h);
-      for (int64_t l = 0; l < lines; ++l)
-        line.get()[l] = find_run(g, r, row, straight, l, p.source, p.outside);
+      find_runs(g, r, row, straight, runs, p.source, p.outside, line.get());
       if (packed.take(line.get()->pixel)) {
         packed.run(line.get()->at, p.output + row.output + w.output[straight.first], straights);
         for_others(r, row, straight.first, straight.last, most, pixels, [&](int64_t count) { bent(pixels, count); });
@@ -229,10 +240,11 @@ void line_weight(const DirectWeightProblem& p, int64_t begin, int64_t end, int64
   const Region& r = g.region[0];
   const Straight straight(g, r);
   const auto& w = r.axis[2];
-  const int64_t run = w.taps * p.source_channels, places = r.taps * p.source_channels;
+  const Runs runs(r, straight, p.source_channels);
+  const int64_t run = runs.taps * p.source_channels, places = r.taps * p.source_channels;
   const int64_t stride = rounded(p.output_channels);
   const Bands bands(g);
-  const Scratch<Run> line(r.taps / w.taps);
+  const Scratch<Run> line(runs.count);
   const int64_t step = w.outputs > 1 ? w.output[1] - w.output[0] : 0;
   Pixels pixels;
   for (int64_t segment = begin; segment < end; ++segment) {
@@ -245,13 +257,12 @@ void line_weight(const DirectWeightProblem& p, int64_t begin, int64_t end, int64
       const Band band = bands.find(r, index);
       for (int64_t h = band.first; h < band.last; ++h) {
         const Row row(g, r, band.batch, band.depth, h);
-        for (int64_t l = 0; l < r.taps / w.taps; ++l)
-          line.get()[l] = find_run(g, r, row, straight, l, p.source, p.outside);
+        find_runs(g, r, row, straight, runs, p.source, p.outside, line.get());
         for (int64_t channel = 0; channel < p.output_channels; channel += kBlock) {
           const int64_t width = std::min(kBlock, p.output_channels - channel);
           const float* gradient = p.gradient + row.output + w.output[straight.first] + channel;
           const auto sum = [&](auto sum_of) {
-            sum_of(line.get(), r.taps / w.taps, run, gradient, step, straight.last - straight.first, width, result + channel,
+            sum_of(line.get(), runs.count, run, gradient, step, straight.last - straight.first, width, result + channel,
                    stride);
           };
           switch ((width + kLanes - 1) / kLanes) {
