@@ -31,12 +31,13 @@ def batched(input: Any, rank: int) -> tuple[Tensor, bool]:
     )
 
 
-def shape_of(name: str, tensor: Any) -> tuple[int, ...]:
-    """The shape of a tensor argument."""
-    if not isinstance(tensor, Tensor):
-        raise ArgumentTypeError(f"{name} must be a tensor; received {type(tensor).__name__}")
-    # torch.jit.trace makes sizes tensors.
-    return tuple(int(n) for n in tensor.shape) if torch.jit.is_tracing() else tensor.shape
+def shapes_of(input: Tensor, weight: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The shapes of both; refuses a weight that is no tensor."""
+    if not isinstance(weight, Tensor):
+        raise ArgumentTypeError(f"weight must be a tensor; received {type(weight).__name__}")
+    if torch.jit.is_tracing():  # which makes sizes tensors
+        return tuple(int(n) for n in input.shape), tuple(int(n) for n in weight.shape)
+    return input.shape, weight.shape
 
 
 def check_shapes(
@@ -67,9 +68,19 @@ def check_shapes(
 
 def check_operands(input: Tensor, weight: Tensor, bias: Any, channels: int) -> None:
     """Refuses a weight or a bias of another dtype or on another device than the input, and a bias that does not fit."""
-    check_alike(input, "weight", weight)
-    if bias is not None:
-        _check_bias(bias, input, channels)
+    dtype, is_cpu = input.dtype, input.is_cpu
+    if weight.dtype is not dtype or not (is_cpu and weight.is_cpu):
+        check_alike(input, "weight", weight)
+    if bias is None:
+        return
+    if not isinstance(bias, Tensor):
+        raise ArgumentTypeError(f"bias must be a tensor or None; received {type(bias).__name__}")
+    if bias.dim() != 1 or bias.shape[0] != channels:
+        raise ArgumentError(
+            f"bias must have one element for each of the {channels} output channels; received shape {tuple(bias.shape)}"
+        )
+    if bias.dtype is not dtype or not (is_cpu and bias.is_cpu):
+        check_alike(input, "bias", bias)
 
 
 def check_alike(input: Tensor, name: str, parameter: Tensor) -> None:
@@ -79,20 +90,10 @@ def check_alike(input: Tensor, name: str, parameter: Tensor) -> None:
             f"input and {name} should be the same dtype; received {input.dtype} and {parameter.dtype}. Convert one, "
             f"such as input.to({parameter.dtype})"
         )
-    if not (input.is_cpu and parameter.is_cpu) and input.device != parameter.device:
+    if input.device != parameter.device:
         raise ArgumentError(
             f"input and {name} must be on the same device; received {input.device} and {parameter.device}"
         )
-
-
-def _check_bias(bias: Any, input: Tensor, channels: int) -> None:
-    if not isinstance(bias, Tensor):
-        raise ArgumentTypeError(f"bias must be a tensor or None; received {type(bias).__name__}")
-    if bias.dim() != 1 or bias.shape[0] != channels:
-        raise ArgumentError(
-            f"bias must have one element for each of the {channels} output channels; received shape {tuple(bias.shape)}"
-        )
-    check_alike(input, "bias", bias)
 
 
 def _channel_mismatch(

@@ -10,7 +10,7 @@ from torch.overrides import handle_torch_function, has_torch_function_variadic
 
 from convlayers import geometry
 from convlayers.activations import IDENTITY, Activation, ActivationLike, resolve
-from convlayers.functional.arguments import batched, check_operands, check_shapes, shape_of
+from convlayers.functional.arguments import batched, check_operands, check_shapes, shapes_of
 from convlayers.functional.cached import cached
 from convlayers.geometry import IntOrInts, Padding, PaddingMode
 from convlayers.ops.arguments import Arguments, arguments
@@ -73,10 +73,10 @@ def _conv_transpose(
             **extras,
         )  # fmt: skip
     x, unbatched = batched(input, rank)
+    shapes = shapes_of(x, weight)
     at = _arguments(
-        rank, shape_of("input", x), shape_of("weight", weight), stride, padding, output_padding, dilation, groups,
-        padding_mode, padding_value, unbatched,
-    )  # fmt: skip
+        rank, *shapes, stride, padding, output_padding, dilation, groups, padding_mode, padding_value, unbatched
+    )
     check_operands(x, weight, bias, at.out_channels)
     act = resolve(activation)
     fused = act if isinstance(act, Activation) else IDENTITY

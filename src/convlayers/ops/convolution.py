@@ -45,7 +45,11 @@ def convolution(
     Args:
         activation: applied to the result.
     """
-    ranking = _ranking(at, input)
+    contiguous, exact = input.is_contiguous(), select.is_exact()
+    if at.is_eager:
+        ranking = _ranked(at, contiguous, exact, torch.get_num_threads())
+    else:
+        ranking = _ranking(at, contiguous, exact)
     kernels, costs = ranking.kernels, ranking.costs
     if input.dtype is not torch.float32 and input.dtype in select.NATIVE:
         ours = tuple(k for k in kernels if k != "torch")
@@ -93,10 +97,8 @@ class _Ranking(NamedTuple):
     costs: select.Costs | None = None
 
 
-def _ranking(at: Arguments, input: Tensor) -> _Ranking:
-    contiguous, exact = input.is_contiguous(), select.is_exact()
-    if at.is_eager:
-        return _ranked(at, contiguous, exact, torch.get_num_threads())
+def _ranking(at: Arguments, contiguous: bool, exact: bool) -> _Ranking:
+    """Where torch compiles or traces."""
     if torch.compiler.is_compiling():
         from torch.fx.experimental.symbolic_shapes import has_static_value  # imports SymPy, which compilers have
 
@@ -338,8 +340,9 @@ class _Eager(torch.autograd.Function):
     def forward(
         ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None, at: Arguments, kernel: str, activation: Activation
     ) -> Tensor:
-        output = _PACKED(input, weight, bias, at.packed(kernel, activation), not weight.requires_grad)
-        ctx.at, ctx.kernel, ctx.activation, ctx.has_bias = at, kernel, activation, bias is not None
+        packed = at.packed(kernel, activation)
+        output = _PACKED(input, weight, bias, packed, not weight.requires_grad)
+        ctx.at, ctx.kernel, ctx.activation, ctx.packed = at, kernel, activation, packed
         ctx.save_for_backward(input, weight, None if activation.code == IDENTITY.code else output)
         return output
 
@@ -352,7 +355,9 @@ class _Eager(torch.autograd.Function):
         if torch.is_grad_enabled() or torch._C._len_torch_dispatch_stack() > 0:  # to be differentiated again, or traced
             gradients = _gradients(grad, input, weight, *ctx.at.windows, ctx.kernel, *wants, not wants[1])
         else:
-            gradients = _PACKED_BACKWARD(grad, input, weight, ctx.at.packed(ctx.kernel, ctx.activation), *wants)
+            gradients = _PACKED_BACKWARD(grad, input, weight, ctx.packed, *wants)
+            if wants == (True, True, True):
+                return *gradients, None, None, None
         return *_wanted(gradients, wants), None, None, None
 
 
