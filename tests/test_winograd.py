@@ -180,11 +180,25 @@ def test_it_is_chosen_where_it_pays(layer: torch.nn.Module, size: tuple[int, ...
     assert convlayers.which(layer, x)[0].kernel == kernel
 
 
-def test_exact_does_not_depend_on_the_batch_around_a_sample() -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 3, "padding": 1},
+        {"kernel_size": 3, "padding": 5, "dilation": 5},
+        {"kernel_size": 7, "padding": 3},
+        {"kernel_size": 1, "padding": 3, "stride": 2},
+    ],
+    ids=str,
+)
+def test_exact_does_not_depend_on_the_batch_around_a_sample(options: dict[str, int]) -> None:
     torch.manual_seed(0)
-    layer, x = convlayers.Conv2d(32, 32, 3, padding=1), torch.randn(5, 32, 14, 14)
-    with convlayers.precision("exact"), torch.no_grad():
-        assert torch.equal(layer(x)[3:4], layer(x[3:4]))
+    layer, x = convlayers.Conv2d(32, 32, **options), torch.randn(5, 32, 14, 14, requires_grad=True)  # type: ignore[arg-type]
+    with convlayers.precision("exact"):
+        y, alone = layer(x), layer(x[3:4])
+        assert torch.equal(y[3:4], alone)
+        grad = torch.randn_like(y)
+        (whole,), (part,) = torch.autograd.grad(y, x, grad), torch.autograd.grad(alone, x, grad[3:4])
+        assert torch.equal(whole[3], part[3])
 
 
 def test_precision_holds_until_it_is_changed() -> None:

@@ -3,7 +3,8 @@
 //     output(p, o) = activation(bias(o) + sum over taps t and channels c of  weight(t, c, o) source(p, t, c))
 //
 // for each group of channels. Sums run over taps, then channels, in the filter's order, in one register each: a result
-// depends neither on how the work is cut nor on the pixels beside it.
+// depends neither on how the work is cut nor on the pixels beside it. Products with zeros beyond a border are left out where that
+// saves time: they change no sum, as long as weights are finite.
 #pragma once
 
 #include "kernels/base/activation.h"

@@ -36,8 +36,8 @@ struct Reads {
   const float* const* source;
 };
 
-// The tiles of a chunk of pixels. Taps that are outside for all pixels of a tile are left out, so tiles are of pixels that have the
-// same taps inside; only where these are few, of some that have much the same.
+// The tiles of a chunk of pixels. Zeros beyond a border add nothing: taps that lie there for all pixels of a tile are left out.
+// So tiles are of pixels of one kind; where these are few, of several kinds if that takes less time.
 class Tiles {
  public:
   struct Entry {
@@ -71,7 +71,7 @@ class Tiles {
       if (count_ > 0 && entry_[count_ - 1].rows + of_kind <= kRows) {
         Entry& e = entry_[count_ - 1];
         const Reads both = list(e.first, e.rows + of_kind);
-        if (time(e.rows + of_kind, both) <= time(e.rows, e.reads) + time(of_kind, reads)) {
+        if (cost(e.rows + of_kind, both) <= cost(e.rows, e.reads) + cost(of_kind, reads)) {
           e = {e.first, e.rows + of_kind, both};
           continue;
         }
@@ -89,8 +89,8 @@ class Tiles {
   const Entry* end() const { return entry_ + count_; }
 
  private:
-  // Of few pixels, a tile takes as long as its weights take to be read.
-  static int64_t time(int64_t rows, const Reads& reads) { return std::max<int64_t>(rows, kRows / 2) * reads.taps; }
+  // A tile of few pixels takes as long as it takes to read its weights.
+  static int64_t cost(int64_t rows, const Reads& reads) { return std::max<int64_t>(rows, kRows / 2) * reads.taps; }
 
   Scratch<Reads::Tap> tap_;
   Scratch<const float*> source_;

@@ -62,8 +62,8 @@ struct Region {
   int64_t pixels;      // batch * outputs of the three axes
   int64_t taps;        // product of the three axes' taps
   const int64_t* tap;  // the filter's index of each: (d * kernel_h + h) * kernel_w + w
-  // Whether taps lie outside where zeros are: they add nothing, and may be left out. The sum of a pixel's kinds along the axes
-  // says which.
+  // Whether taps lie outside, where zeros are: they add nothing, and may be left out. Which ones, is the same for all pixels with
+  // the same sum of their kinds along the axes.
   bool leaves_out;
 };
 
