@@ -257,7 +257,8 @@ int64_t GatherPlan::bytes() const {
   size_t words = 0;
   for (const Axis& axis : axis_) {
     words += axis.lookup.size();
-    for (const AxisClass& c : axis.classes) words += c.output.size() + 2 * c.base.size() + c.shift.size() + c.tap.size();
+    for (const AxisClass& c : axis.classes)
+      words += c.output.size() + c.base.size() + c.kind.size() + c.shift.size() + c.tap.size();
   }
   for (const auto& taps : taps_) words += taps.size();
   return static_cast<int64_t>(sizeof(GatherPlan) + words * sizeof(int64_t) + regions_.size() * sizeof(Region));

@@ -75,7 +75,8 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t sourc
     chunk = divided(tiles, chunks);
     range = divided(chunk, divided(chunk, kShared));
   }
-  // Slices pay while few ranges transform them anew, and where malloc would map memory for all anew at each call: from 32 MB on.
+  // Slices pay while few ranges transform them anew, and where malloc would map memory for all of them at each call: from
+  // 32 MB on.
   const bool sliced = shared && (tiles <= kRanges * range || blocks * filter_block > kMapped);
   slice = sliced ? 4 * kWinogradColumns : 0;
   source_point = (shared ? chunk : range) * source_row + 16;
