@@ -48,7 +48,9 @@ Problem random_problem() {
   const bool tiles = rank > 1 && one_in(4);  // of the form that Winograd's algorithm takes
   const bool lines = !tiles && one_in(4);
   const int64_t tile = one_in(2) ? 3 : 5, line = 3 + 2 * pick(0, 2), along = pick(3 - rank, 2);
-  if (tiles || lines) p.groups = 1;
+  const bool points = !tiles && !lines && one_in(5);  // 1x1: very few channels, or several blocks of them
+  if (tiles || lines || points) p.groups = 1;
+  if (points) p.in = one_in(2) ? pick(1, 8) : pick(1, 40), p.out = one_in(2) ? pick(1, 8) : pick(1, 140);
   for (int64_t a = 0; a < 3; ++a) {
     AxisGeometry& g = p.axis[a];
     g = {1, 1, 1, 1, 1, 0, Border::kConstant};
@@ -58,8 +60,9 @@ Problem random_problem() {
       if (tiles && a > 0) g.kernel = tile, g.stride = g.dilation = 1;
       if (lines) g.kernel = a == along ? line : one_in(3) ? pick(1, 3) : 1, g.stride = g.dilation = 1;
       if (!tiles && !lines && a == 2 && one_in(4)) g.kernel = one_in(2) ? 5 : 7, g.input = pick(1, 24);
+      if (points) g.kernel = 1, g.stride = one_in(3) ? 2 : 1, g.input = pick(1, a == 2 ? 40 : 9);
       // Rows of several tiles, and lines of taps that are more than the row.
-      if (depthwise && a == 2 && one_in(4)) g.kernel = one_in(3) ? pick(8, 31) : pick(1, 5), g.input = pick(10, 70);
+      if (depthwise && !points && a == 2 && one_in(4)) g.kernel = one_in(3) ? pick(8, 31) : pick(1, 5), g.input = pick(10, 70);
       const int64_t reach = (g.kernel - 1) * g.dilation, high = pick(-1, 4);
       const int64_t span = g.input + g.low + high - reach - 1;
       g.output = p.transposed ? (g.input - 1) * g.stride - g.low - high + reach + 1
