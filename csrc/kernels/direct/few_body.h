@@ -44,8 +44,10 @@ void run_few_tile(const DirectProblem& p, const Reads& reads, const float* weigh
     for (int64_t c = 0; c < whole; c += kLanes) add(at, w, c, kLanes);
     if (whole < channels) add(at, w, whole, channels - whole);
   }
+#pragma GCC unroll 8
   for (int row = 0; row < Rows; ++row) {
     Vec y{};
+#pragma GCC unroll 4
     for (int i = 0; i < Outputs; ++i) y[i] = sum_of_lanes(sum[row][i]) + (p.bias ? p.bias[o + i] : 0.f);
     store_first(output[row] + o, activate(y, p.activation), Outputs);
   }
