@@ -122,12 +122,13 @@ void gather_pixels(const Call& c, bool adjoint, const Source& source, const Tens
   run(k.direct, p, multiplications(gather, sizes));
 }
 
-// In how many parts the pixels are summed: enough for a few threads, each long enough to be worth a buffer of its own.
+// In how many parts the pixels are summed: enough for a few threads, each long enough to be worth a buffer of its own. Beside the
+// first, the buffers take 4 MB at most.
 int64_t segment_count(const Gather& g, int64_t floats) {
   int64_t pixels = 0;
   for (int64_t i = 0; i < g.regions; ++i) pixels += g.region[i].pixels;
-  constexpr int64_t kTasks = 16, kPixels = 768, kFloats = int64_t{4} << 20;
-  return std::max<int64_t>(1, std::min({kTasks, pixels / kPixels, kFloats / std::max<int64_t>(floats, 1)}));
+  constexpr int64_t kTasks = 16, kPixels = 768, kFloats = int64_t{1} << 20;
+  return std::max<int64_t>(1, std::min({kTasks, pixels / kPixels, 1 + kFloats / std::max<int64_t>(floats, 1)}));
 }
 
 // Whether the gradient of a 1x1's weights has its two factors change places: rows of sums are whole blocks of the one that fills
