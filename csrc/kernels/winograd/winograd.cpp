@@ -61,10 +61,10 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t sourc
   // Measured: beyond kFilters floats transformed weights come from memory, where making them costs as much as some 40 tiles'
   // products, against 6 where they stay in cache; with few tiles the same holds for fewer.
   constexpr int64_t kFloats = 160 * 1024, kLeast = 12, kMost = 96, kFew = 64, kShared = 56, kSources = 1024 * 1024,
-                    kFilters = 3 * 1024 * 1024, kFewFilters = 512 * 1024, kTasks = 16, kStrip = 64, kPart = 48,
-                    kRanges = 3, kMapped = 8 * 1024 * 1024;
+                    kFilters = 3 * 1024 * 1024, kFewFilters = 512 * 1024, kTasks = 16, kStrip = 64, kPart = 48;
   const int64_t points = f.points();
   shared = blocks > 1 && blocks * filter_block > (tiles > kFew ? kFilters : kFewFilters);
+  slice = shared ? 4 * kWinogradColumns : 0;
   if (!shared) {
     const int64_t fit = kFloats / (points * (source_row + width)) / 6 * 6;
     const int64_t few = divided(tiles * blocks, kTasks * 12) * 12;
@@ -75,10 +75,6 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t sourc
     chunk = divided(tiles, chunks);
     range = divided(chunk, divided(chunk, kShared));
   }
-  // Slices pay while few ranges transform them anew, and where malloc would map memory for all of them at each call: from
-  // 32 MB on.
-  const bool sliced = shared && (tiles <= kRanges * range || blocks * filter_block > kMapped);
-  slice = sliced ? 4 * kWinogradColumns : 0;
   source_point = (shared ? chunk : range) * source_row + 16;
 
   strips = divided(source_channels, kStrip);
