@@ -40,9 +40,9 @@ def _arguments(
     entries = geometry.padding_entries(padding, rank)
     size, kernel = tuple(input_shape[2:]), tuple(weight_shape[2:])
     windows = geometry.convolution_windows(size, kernel, stride, entries, dilation, modes, value)
-    channels = weight_shape[0]
-    geometry.check_elements(input_shape[0], channels, *windows.output_size)
-    return arguments(input_shape, weight_shape, groups=groups, transposed=False, **windows._asdict())
+    at = arguments(input_shape, weight_shape, groups=groups, transposed=False, **windows._asdict())
+    geometry.check_elements(input_shape[0], at.out_channels, *windows.output_size)
+    return at
 
 
 def _conv(

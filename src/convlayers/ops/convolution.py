@@ -307,14 +307,6 @@ def _(
 # --- derivatives: each is one of the two operators, so they can be taken again ----------------------------------------
 
 
-def _backward_of(grad: Tensor, output: Tensor | None, activation: tuple[int, float, float]) -> Tensor:
-    """The gradient of what the activation was applied to."""
-    if output is None:
-        return grad
-    code, alpha, beta = activation
-    return Activation(_ACTIVATIONS[code], code, alpha, beta).gradient(grad, output)
-
-
 def _wanted(gradients: tuple[Tensor, ...], wants: tuple[bool, ...]) -> list[Tensor | None]:
     return [gradient if wanted else None for gradient, wanted in zip(gradients, wants, strict=True)]
 
@@ -327,7 +319,9 @@ def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
 
 def _backward(ctx: Any, grad: Tensor) -> tuple:
     input, weight, output = ctx.saved_tensors
-    grad = _backward_of(grad, output, ctx.activation)
+    if output is not None:
+        code, alpha, beta = ctx.activation
+        grad = Activation(_ACTIVATIONS[code], code, alpha, beta).gradient(grad, output)
     wants = (*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2])
     gradients = _gradients(grad, input, weight, *ctx.windows, ctx.kernel, *wants, not wants[1])
     return *_wanted(gradients, wants), *[None] * 13
