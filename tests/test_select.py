@@ -168,7 +168,7 @@ def test_later_measurements_are_added(cache: Path) -> None:
     second = convlayers.tune(network, torch.zeros(1, 8, 9))
     assert [sorted(seconds) for seconds in second.times.values()] == [
         ["depthwise", "direct", "torch"],
-        ["direct", "torch"],
+        ["direct", "torch", "winograd"],
     ]
     assert first.file == second.file
     assert convlayers.which(layer, x)[0].reason.startswith("measured by tune")

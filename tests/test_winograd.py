@@ -47,6 +47,29 @@ SHAPES = [
     (2, 9, 40, (6, 17), (4, 7)),
     (2, 9, 40, (9, 5, 4), (5, 1, 1)),
     (2, 9, 40, (9, 8, 7), (3, 2, 3)),
+    (2, 9, 40, (9, 8), (2, 2)),
+    (2, 9, 40, (9, 11), (5, 3)),
+    (2, 9, 40, (9, 11), (4, 2)),
+    (2, 9, 40, (21,), (4,)),
+]
+#: With a stride or a dilation, along all axes or along each.
+STEPPED = [
+    (2, 17, 70, (15, 14), (5, 5), {"stride": 2}),
+    (2, 17, 40, (15, 14), (4, 4), {"stride": 2}),
+    (2, 17, 40, (19, 18), (7, 8), {"stride": 2}),
+    (2, 17, 40, (13, 23), (5, 10), {"stride": 2}),
+    (2, 17, 40, (13, 23), (5, 3), {"stride": 2}),
+    (1, 300, 130, (14, 14), (5, 5), {"stride": 2}),
+    (2, 17, 40, (16, 16), (9, 6), {"stride": 3}),
+    (2, 17, 40, (9, 14), (3, 5), {"stride": (1, 2)}),
+    (2, 17, 40, (15, 13), (3, 3), {"dilation": 2}),
+    (1, 17, 40, (15, 13), (3, 3), {"dilation": (3, 4)}),
+    (2, 17, 40, (15, 13), (3, 3), {"dilation": 2, "stride": 2}),
+    (1, 9, 40, (21, 21), (6, 6), {"dilation": 2, "stride": 3}),
+    (2, 17, 40, (37,), (3,), {"dilation": 7}),
+    (2, 17, 40, (37,), (10,), {"stride": 5}),
+    (2, 9, 40, (6, 13, 12), (3, 5, 5), {"stride": (1, 2, 2)}),
+    (2, 9, 40, (9, 8, 7), (3, 3, 3), {"dilation": (2, 1, 2)}),
 ]
 BORDERS = [
     {"padding": "same"},
@@ -60,11 +83,13 @@ BORDERS = [
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", [*((*shape, {}) for shape in SHAPES), *STEPPED], ids=str)
 def test_all_directions_agree_with_float64(
-    shape: tuple[int, int, int, tuple[int, ...], tuple[int, ...]], channels_last: bool, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, int, int, tuple[int, ...], tuple[int, ...], dict[str, object]],
+    channels_last: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    batch, inputs, outputs, size, kernel = shape
+    batch, inputs, outputs, size, kernel, steps = shape
     torch.manual_seed(0)
     function = (F.conv1d, F.conv2d, F.conv3d)[len(size) - 1]
     x = torch.randn(batch, inputs, *size)
@@ -73,20 +98,23 @@ def test_all_directions_agree_with_float64(
         x, weight = (t.movedim(1, -1).contiguous().movedim(-1, 1) for t in (x, weight))
     bias = torch.randn(outputs)
     for border in BORDERS:
+        options = border | steps
+        if "stride" in steps and border["padding"] == "same":
+            options["padding"] = tuple(k // 2 for k in kernel)
         monkeypatch.setattr(select, "forced", "winograd")
-        choice = convlayers.which(function, x, weight, bias, **border)
+        choice = convlayers.which(function, x, weight, bias, **options)
         assert [c.kernel for c in choice] == ["winograd"]
         with torch.no_grad():
-            grad = torch.randn_like(function(x, weight, bias, **border))
-        got = results(function, (x, weight, bias), grad, **border)
+            grad = torch.randn_like(function(x, weight, bias, **options))
+        got = results(function, (x, weight, bias), grad, **options)
         monkeypatch.setattr(select, "forced", "")
         exact = [t.double() for t in (x, weight, bias)]
-        wanted = results(function, tuple(exact), grad.double(), **border)
+        wanted = results(function, tuple(exact), grad.double(), **options)
         for name, ours, reference in zip(("output", "input", "weight", "bias"), got, wanted, strict=True):
             assert ours.shape == reference.shape
             if reference.numel():
                 error = (ours.double() - reference).abs().max() / reference.abs().max().clamp_min(1e-30)
-                assert error < BOUND, f"{name}, {border}: {error:.1e}"
+                assert error < BOUND, f"{name}, {options}: {error:.1e}"
 
 
 def test_sources_in_several_chunks() -> None:
@@ -105,6 +133,39 @@ def test_the_epilogue_and_transposed_convolution(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(select, "forced", "")
     wanted = torch.nn.functional.conv_transpose2d(x.double(), weight.double(), bias.double(), padding=1).tanh()
     assert (got.double() - wanted).abs().max() < BOUND
+
+
+@pytest.mark.parametrize(
+    ("kernel", "options"),
+    [
+        ((4, 4), {"stride": 2, "padding": 1}),
+        ((5, 5), {"stride": 2, "padding": 2, "output_padding": 1}),
+        ((5, 10), {"stride": 2}),
+        ((6, 9), {"stride": 3, "padding": (1, 2)}),
+        ((3, 3), {"dilation": 2, "padding": 2}),
+        ((5, 4), {"stride": (1, 2), "dilation": (2, 1)}),
+        ((4,), {"stride": 2, "padding": 1}),
+        ((3, 4, 4), {"stride": (1, 2, 2), "padding": 1}),
+    ],
+    ids=str,
+)
+def test_transposed_convolutions(
+    kernel: tuple[int, ...], options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    rank = len(kernel)
+    ours = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank - 1]
+    theirs = getattr(torch.nn.functional, f"conv_transpose{rank}d")
+    x, bias = torch.randn(2, 20, *(9, 7, 8)[:rank]), torch.randn(36)
+    weight = torch.randn(20, 36, *kernel) * (20 * math.prod(kernel)) ** -0.5
+    monkeypatch.setattr(select, "forced", "winograd")
+    assert convlayers.which(ours, x, weight, bias, **options)[0].kernel == "winograd"
+    with torch.no_grad():
+        grad = torch.randn_like(ours(x, weight, bias, **options))
+    got = results(ours, (x, weight, bias), grad, **options)
+    exact = tuple(t.double() for t in (x, weight, bias))
+    for a, b in zip(got, results(theirs, exact, grad.double(), **options), strict=True):
+        assert (a.double() - b).abs().max() / b.abs().max() < BOUND
 
 
 def test_double_backward(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +191,9 @@ def test_double_backward(monkeypatch: pytest.MonkeyPatch) -> None:
         (convlayers.Conv2d(256, 130, 3, padding=1), (20, 20)),
         (convlayers.Conv2d(512, 512, 3, padding=1), (7, 7)),  # its weights are transformed slice by slice
         (convlayers.Conv1d(40, 72, 5), (300,)),
+        (convlayers.Conv2d(40, 72, 5, stride=2), (30, 30)),
+        (convlayers.Conv2d(40, 72, 3, dilation=2), (30, 30)),
+        (convlayers.ConvTranspose2d(40, 72, 4, stride=2), (20, 20)),
     ],
     ids=str,
 )
@@ -162,7 +226,12 @@ def test_the_same_bits_for_any_number_of_threads(layer: torch.nn.Module, size: t
         (convlayers.Conv2d(64, 64, 3, padding=1), (1, 64), "direct"),
         (convlayers.Conv2d(8, 8, (1, 7)), (17, 17), "direct"),
         (convlayers.Conv2d(64, 64, 3, stride=2), (56, 56), "direct"),
-        (convlayers.Conv2d(64, 64, 3, dilation=2), (56, 56), "direct"),
+        (convlayers.Conv2d(64, 64, 5, stride=2), (56, 56), "winograd"),
+        (convlayers.Conv2d(64, 64, 3, dilation=2), (56, 56), "winograd"),
+        (convlayers.Conv2d(64, 64, 3, dilation=24), (56, 56), "direct"),
+        (convlayers.ConvTranspose2d(64, 64, 4, stride=2), (28, 28), "winograd"),
+        (convlayers.ConvTranspose2d(64, 64, 3, stride=2), (28, 28), "direct"),
+        (convlayers.ConvTranspose2d(64, 64, 2, stride=2), (28, 28), "direct"),
         (convlayers.Conv2d(64, 64, 5), (56, 56), "winograd"),
         (convlayers.Conv2d(64, 64, (1, 7)), (17, 17), "winograd"),
         (convlayers.Conv2d(64, 64, (7, 7)), (56, 56), "winograd"),

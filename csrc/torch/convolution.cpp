@@ -50,6 +50,42 @@ int64_t whole(int64_t channels) {
   return (channels + lanes - 1) / lanes * lanes;
 }
 
+// Which taps of a region Winograd's weights are made of, along an axis, and how.
+int64_t taps_of(const ClassView& a, const WinogradAxis& form) {
+  constexpr int64_t kMost = 2048;  // more than a filter of ours has taps
+  const bool back = a.taps > 1 && a.shift[1] < a.shift[0];
+  int64_t code = form.axis;
+  for (int64_t value : {form.taps, form.phases, a.taps, a.tap[0], a.taps > 1 ? a.tap[1] : 0}) code = code * kMost + value;
+  return 2 * code + back;
+}
+
+// Winograd's algorithm for the one region of a gather.
+void winograd_pixels(const DirectProblem& p, const Tensor& weight, bool constant, const FilterStrides& strides,
+                     const FilterSizes& sizes) {
+  const Kernels& k = kernels();
+  WinogradForm form;
+  STD_TORCH_CHECK(winograd_form(*p.gather, form), "convlayers: the gather has not Winograd's form");
+  WinogradPlan cut(*p.gather, form, sizes.columns, sizes.rows, k.lanes, k.block);
+  const ClassView* axis = p.gather->region->axis;
+  const WeightForm transformed{WeightForm::kWinograd, strides, sizes,
+                               {taps_of(axis[form.u.axis], form.u), taps_of(axis[form.v.axis], form.v),
+                                taps_of(axis[form.plain], {form.plain, 1, 1})}};
+  // For a few tiles, weights so many that they come from memory are transformed in less time than their transforms are read.
+  constexpr int64_t kTiles = 12;
+  const bool worth = cut.slice == 0 || cut.tiles >= kTiles;
+  PackedWeights filters(weight, constant && worth, transformed, cut.blocks * cut.filter_block);
+  if (filters.lasting()) cut.slice = 0;
+  const Memory sources = workspace(cut.source_floats());
+  const auto* filter = static_cast<const float*>(weight.const_data_ptr());
+  WinogradProblem w{p, &cut, filter, strides, sizes, nullptr, sources.get(), 0, 0};
+  if (cut.slice == 0)
+    w.filters = filters.get([&](float* to) {
+      w.filters = to;
+      run(k.winograd_filters, w);
+    });
+  run_winograd(k, w, [](const auto& kernel, const auto& problem) { run(kernel, problem); });
+}
+
 // The gather that both the operator and the gradient of its input are: that one reads zeros outside and has no activation.
 void gather_pixels(const Call& c, bool adjoint, const Source& source, const Tensor& weight,
                    const std::optional<Tensor>& bias, bool constant, Result& result) {
@@ -76,7 +112,7 @@ void gather_pixels(const Call& c, bool adjoint, const Source& source, const Tens
     p.output_channels = sizes.rows;
     p.bias = bias_data;
     p.activation = activation;
-    PackedWeights packed(weight, constant, {WeightForm::kDepthwise, strides, sizes, {0, 0}}, vector_floats(sizes, k.lanes));
+    PackedWeights packed(weight, constant, {WeightForm::kDepthwise, strides, sizes, {}}, vector_floats(sizes, k.lanes));
     p.weight = packed.get([&](float* to) {
       const Pack job{static_cast<const float*>(weight.const_data_ptr()), strides, sizes, to};
       parallel(vector_parts(sizes, k.lanes), [&](int64_t v) { pack_vector(job, k.lanes, v); },
@@ -95,26 +131,17 @@ void gather_pixels(const Call& c, bool adjoint, const Source& source, const Tens
   p.bias = bias_data;
   p.activation = activation;
   const auto* filter = static_cast<const float*>(weight.const_data_ptr());
-  // The gradient of a folding border has not Winograd's form: direct.
+  // Not all gathers have Winograd's form, as the gradient of a folding border: direct.
   const FilterStrides strides = c.strides(weight, adjoint);
-  if (WinogradForm form; c.winograd && winograd_form(gather, form)) {
-    WinogradPlan cut(gather, form, sizes.columns, sizes.rows, k.lanes, k.block);
-    const WeightForm transformed{WeightForm::kWinograd, strides, sizes, {form.u * 3 + form.v, adjoint != c.transposed}};
-    // For a few tiles, weights so many that they come from memory are transformed in less time than their transforms are read.
-    constexpr int64_t kTiles = 12;
-    const bool worth = cut.slice == 0 || cut.tiles >= kTiles;
-    PackedWeights filters(weight, constant && worth, transformed, cut.blocks * cut.filter_block);
-    if (filters.lasting()) cut.slice = 0;
-    const Memory sources = workspace(cut.source_floats());
-    WinogradProblem w{p, &cut, filter, strides, sizes, nullptr, sources.get(), 0, 0};
-    if (cut.slice == 0)
-      w.filters = filters.get([&](float* to) {
-        w.filters = to;
-        run(k.winograd_filters, w);
-      });
-    return run_winograd(k, w, [](const auto& kernel, const auto& problem) { run(kernel, problem); });
+  if (c.winograd && winograd_fits(gather)) {
+    for (int64_t i = 0; i < gather.regions; ++i) {
+      const Gather region = only_region(gather, i);
+      p.gather = &region;
+      winograd_pixels(p, weight, constant, strides, sizes);
+    }
+    return;
   }
-  PackedWeights packed(weight, constant, {WeightForm::kDirect, strides, sizes, {0, 0}},
+  PackedWeights packed(weight, constant, {WeightForm::kDirect, strides, sizes, {}},
                        sizes.groups * whole(sizes.rows) * sizes.columns * sizes.taps());
   p.weight = packed.get([&](float* to) {
     run(k.pack, Pack{filter, strides, sizes, to}, kMove * static_cast<double>(weight.numel()));
@@ -205,7 +232,7 @@ void weight_grad(const Call& c, const Source& input, const Source& grad, const T
   p.source_channels = sizes.columns;
   p.output_channels = sizes.rows;
   WinogradForm form;
-  const bool winograd = c.winograd && winograd_form(gather, form);
+  const bool winograd = c.winograd && winograd_form(gather, form) && has_every_tap(gather, *gather.region);
   const auto cut = winograd ? std::optional<WinogradPlan>(std::in_place, gather, form, sizes.columns, sizes.rows, k.lanes, k.block)
                             : std::nullopt;
   p.segments = winograd ? cut->segments : segment_count(gather, floats);

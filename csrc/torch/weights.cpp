@@ -88,7 +88,7 @@ PackedWeights::PackedWeights(const Tensor& weight, bool constant, const WeightFo
   const FilterSizes& z = form.sizes;
   const Fingerprint f = fingerprint(static_cast<const float*>(weight.const_data_ptr()), weight.numel());
   const Kept::Key key{static_cast<int64_t>(f.half[0]), static_cast<int64_t>(f.half[1]), form.kernel, form.detail[0],
-                      form.detail[1], s.group, s.row, s.column, s.axis[0], s.axis[1], s.axis[2], z.groups, z.rows,
+                      form.detail[1], form.detail[2], s.group, s.row, s.column, s.axis[0], s.axis[1], s.axis[2], z.groups, z.rows,
                       z.columns, z.kernel[0], z.kernel[1], z.kernel[2]};
   memory_ = kept().find(key);
   if (memory_ || kept().has_room(floats * static_cast<int64_t>(sizeof(float)))) key_ = key;

@@ -24,7 +24,7 @@ struct WeightForm {
   enum Kernel : int64_t { kDirect, kDepthwise, kWinograd } kernel;
   FilterStrides strides;
   FilterSizes sizes;
-  int64_t detail[2];  // whatever else the layout depends on
+  int64_t detail[3];  // whatever else the layout depends on
 };
 
 class PackedWeights {
@@ -47,7 +47,7 @@ class PackedWeights {
   }
 
  private:
-  using Kept = Recent<17, float>;
+  using Kept = Recent<18, float>;
   static Kept& kept();
   void keep();
 

@@ -45,9 +45,9 @@ Problem random_problem() {
   p.transposed = pick(0, 1) != 0;
   p.constant = static_cast<float>(pick(-2, 2));
   const int64_t rank = pick(1, 3);
-  const bool tiles = rank > 1 && one_in(4);  // of the form that Winograd's algorithm takes
+  const bool tiles = rank > 1 && one_in(3);  // of the form that Winograd's algorithm takes
   const bool lines = !tiles && one_in(4);
-  const int64_t tile = one_in(2) ? 3 : 5, line = 3 + 2 * pick(0, 2), along = pick(3 - rank, 2);
+  const int64_t line = 3 + 2 * pick(0, 2), along = pick(3 - rank, 2);
   const bool points = !tiles && !lines && one_in(5);  // 1x1: very few channels, or several blocks of them
   if (tiles || lines || points) p.groups = 1;
   if (points) p.in = one_in(2) ? pick(1, 8) : pick(1, 40), p.out = one_in(2) ? pick(1, 8) : pick(1, 140);
@@ -57,7 +57,11 @@ Problem random_problem() {
     if (a < 3 - rank) continue;
     do {
       g = {pick(1, 9), 0, pick(1, 4), pick(1, 3), pick(1, 3), pick(-1, 4), static_cast<Border>(pick(0, 3))};
-      if (tiles && a > 0) g.kernel = tile, g.stride = g.dilation = 1;
+      if (tiles && a > 0) {
+        g.kernel = pick(2, 5), g.input = pick(1, 14);
+        if (one_in(2)) g.stride = g.dilation = 1;
+        if (g.stride > 1 && one_in(2)) g.kernel = pick(3, 8), g.dilation = 1;
+      }
       if (lines) g.kernel = a == along ? line : one_in(3) ? pick(1, 3) : 1, g.stride = g.dilation = 1;
       if (!tiles && !lines && a == 2 && one_in(4)) g.kernel = one_in(2) ? 5 : 7, g.input = pick(1, 24);
       if (points) g.kernel = 1, g.stride = one_in(3) ? 2 : 1, g.input = pick(1, a == 2 ? 40 : 9);
@@ -188,16 +192,22 @@ void check(const Kernels& k, const Problem& p) {
     d.activation = back ? none : relu;
     run(k.direct, d);
     check_sums(back ? "direct input gradient" : "direct", k, p, back ? gx : y, result);
-    WinogradForm form;
-    if (p.groups > 1 || !winograd_form(*d.gather, form)) continue;
+    const Gather& all = *d.gather;
+    if (p.groups > 1 || !winograd_fits(all)) continue;
     result = poisoned(static_cast<int64_t>(result.size()));
     d.weight = nullptr;
     d.output = result.data();
-    const WinogradPlan plan(*d.gather, form, sizes.columns, sizes.rows, k.lanes, k.block);
-    auto filters = poisoned(plan.filter_floats()), sources = poisoned(plan.source_floats());
-    const WinogradProblem w{d, &plan, weight.data(), strides, sizes, filters.data(), sources.data(), 0, 0};
-    if (plan.slice == 0) run(k.winograd_filters, w);
-    run_winograd(k, w, [](const auto& kernel, const auto& problem) { run(kernel, problem); });
+    for (int64_t i = 0; i < all.regions; ++i) {
+      const Gather region = only_region(all, i);
+      d.gather = &region;
+      WinogradForm form;
+      winograd_form(region, form);
+      const WinogradPlan plan(region, form, sizes.columns, sizes.rows, k.lanes, k.block);
+      auto filters = poisoned(plan.filter_floats()), sources = poisoned(plan.source_floats());
+      const WinogradProblem w{d, &plan, weight.data(), strides, sizes, filters.data(), sources.data(), 0, 0};
+      if (plan.slice == 0) run(k.winograd_filters, w);
+      run_winograd(k, w, [](const auto& kernel, const auto& problem) { run(kernel, problem); });
+    }
     check_near(back ? "winograd input gradient" : "winograd", k, p, back ? gx : y, result);
   }
   const int64_t width = (p.out + k.lanes - 1) / k.lanes * k.lanes, segments = pick(1, 3);
@@ -222,7 +232,8 @@ void check(const Kernels& k, const Problem& p) {
                    {p.out * p.in * taps, p.in * taps, taps, {kernel[1] * kernel[2], kernel[2], 1}}, gradient.data()};
   run(k.unpack, job);
   check_sums("direct weight gradient", k, p, gw, gradient);
-  if (WinogradForm form; p.groups == 1 && winograd_form(forward.view(), form)) {
+  if (WinogradForm form; p.groups == 1 && winograd_form(forward.view(), form) &&
+      has_every_tap(forward.view(), *forward.view().region)) {
     const WinogradPlan plan(forward.view(), form, p.in, p.out, k.lanes, k.block);
     auto banks = poisoned(segments * static_cast<int64_t>(gw.size()));
     d.result = banks.data();

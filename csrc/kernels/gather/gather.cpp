@@ -190,6 +190,13 @@ Axis adjoint_axis(const AxisGeometry& g, bool transposed) {
   return axis;
 }
 
+Gather only_region(const Gather& g, int64_t region) {
+  Gather one = g;
+  one.region += region;
+  one.regions = 1;
+  return one;
+}
+
 bool has_every_tap(const Gather& g, const Region& r) {
   if (r.taps != g.filter_taps) return false;
   for (int64_t t = 0; t < r.taps; ++t)
@@ -199,7 +206,7 @@ bool has_every_tap(const Gather& g, const Region& r) {
 
 GatherPlan::GatherPlan(int64_t batch, const AxisGeometry (&geometry)[3], bool transposed, bool adjoint, Strides source,
                        Strides output, bool zeros) {
-  int64_t filter_stride[3] = {geometry[1].kernel * geometry[2].kernel, geometry[2].kernel, 1};
+  const int64_t filter_stride[2] = {geometry[1].kernel * geometry[2].kernel, geometry[2].kernel};
   int64_t kinds = 1;
   for (int a = 2; a >= 0; --a) {
     axis_[a] = adjoint ? adjoint_axis(geometry[a], transposed) : forward_axis(geometry[a], transposed);
@@ -211,7 +218,6 @@ GatherPlan::GatherPlan(int64_t batch, const AxisGeometry (&geometry)[3], bool tr
       if (entry != kOutside) entry *= source.axis[a];
     for (auto& c : axis_[a].classes) {
       for (auto& o : c.output) o *= output.axis[a];
-      for (auto& k : c.tap) k *= filter_stride[a];
     }
     view_.lookup[a] = axis_[a].lookup.data();
   }
@@ -224,7 +230,7 @@ GatherPlan::GatherPlan(int64_t batch, const AxisGeometry (&geometry)[3], bool tr
         r.taps = 1;
         for (int a = 0; a < 3; ++a) {
           const AxisClass& c = *classes[a];
-          r.axis[a] = {c.output.data(), c.base.data(), c.shift.data(), c.kind.data(),
+          r.axis[a] = {c.output.data(), c.base.data(), c.shift.data(), c.tap.data(), c.kind.data(),
                        static_cast<int64_t>(c.output.size()), static_cast<int64_t>(c.tap.size())};
           r.leaves_out = r.leaves_out || (zeros && c.outside);
           r.pixels *= r.axis[a].outputs;
@@ -235,7 +241,7 @@ GatherPlan::GatherPlan(int64_t batch, const AxisGeometry (&geometry)[3], bool tr
         tap.reserve(static_cast<size_t>(r.taps));
         for (int64_t kd : d.tap)
           for (int64_t kh : h.tap)
-            for (int64_t kw : w.tap) tap.push_back(kd + kh + kw);
+            for (int64_t kw : w.tap) tap.push_back(kd * filter_stride[0] + kh * filter_stride[1] + kw);
         r.tap = tap.data();
         taps_.push_back(std::move(tap));  // moving a vector keeps its elements where they are
         regions_.push_back(r);

@@ -52,7 +52,7 @@ Axis adjoint_axis(const AxisGeometry& g, bool transposed);
 // --- what the kernels read: plain pointers, offsets in floats ----------------------------------------------------------
 
 struct ClassView {
-  const int64_t *output, *base, *shift, *kind;
+  const int64_t *output, *base, *shift, *tap, *kind;
   int64_t outputs, taps;
 };
 
@@ -82,6 +82,9 @@ struct Gather {
   bool spreads;
   AxisGeometry spread[3];
 };
+
+// A gather of one of its regions alone.
+Gather only_region(const Gather& g, int64_t region);
 
 // Whether a region has all of the filter's taps, each once and in its order: where a border folds, or a stride leaves some
 // out, it is otherwise.

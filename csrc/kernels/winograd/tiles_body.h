@@ -7,29 +7,31 @@
 namespace {
 
 using convlayers::ClassView;
+using convlayers::WinogradAxis;
+using convlayers::WinogradPart;
 using convlayers::WinogradPlan;
 
 // A tile: its batch and its first output along each axis.
 struct WinogradTile {
   int64_t n, plain, u, v;
   WinogradTile(const Gather& g, const WinogradPlan& plan, int64_t index) {
-    v = index % plan.tiles_v * plan.form.outputs_v;
+    v = plan.form.v.first(index % plan.tiles_v);
     index /= plan.tiles_v;
-    u = index % plan.tiles_u * plan.form.outputs_u;
+    u = plan.form.u.first(index % plan.tiles_u);
     index /= plan.tiles_u;
     plain = index % g.region->axis[plan.form.plain].outputs;
     n = index / g.region->axis[plan.form.plain].outputs;
   }
 };
 
-// Offsets of the P positions of a tile along an axis; kNothing beyond what its outputs reach.
+// Offsets of the P positions of a tile along an axis, for a phase; kNothing beyond what its outputs reach.
 constexpr int64_t kNothing = INT64_MIN;
 template <int P>
-inline void find_positions(const Gather& g, int axis, int64_t output, int64_t (&position)[P]) {
-  const ClassView& a = g.region->axis[axis];
-  const int64_t* lookup = g.lookup[axis] + a.base[output] + std::min(a.shift[0], a.shift[a.taps - 1]);
-  const int64_t reach = a.outputs - output + a.taps - 1;
-  for (int64_t j = 0; j < P; ++j) position[j] = j < reach ? lookup[j] : kNothing;
+inline void find_positions(const Gather& g, const WinogradAxis& form, int64_t output, int64_t phase, int64_t (&position)[P]) {
+  const ClassView& a = g.region->axis[form.axis];
+  const int64_t* lookup = g.lookup[form.axis] + a.base[output] + std::min(a.shift[0], a.shift[a.taps - 1]);
+  const int64_t reach = a.taps + (form.present(a.outputs, output) - 1) * form.phases;
+  for (int64_t j = 0; j < P; ++j, phase += form.phases) position[j] = phase < reach ? lookup[phase * form.step] : kNothing;
 }
 
 // Consecutive tiles, and what their sources are read from.
@@ -42,17 +44,17 @@ struct TileRun {
   const float* nothing;  // zeros
 };
 
-// Where each position of a tile reads, for tap `tap` of the plain axis, from `channel` on.
+// Where each position of a tile reads, for a part of the filters, from `channel` on.
 template <int PU, int PV>
-inline void find_sources(const TileRun& run, int64_t index, int64_t tap, int64_t channel, const float* (&source)[PV][PU]) {
+inline void find_sources(const TileRun& run, int64_t index, const WinogradPart& part, int64_t channel, const float* (&source)[PV][PU]) {
   const Gather& g = *run.gather;
   const auto& form = run.plan->form;
   const WinogradTile tile(g, *run.plan, index);
   const ClassView& plain = g.region->axis[form.plain];
   int64_t u[PU], v[PV];
-  find_positions(g, form.u, tile.u, u);
-  find_positions(g, form.v, tile.v, v);
-  const int64_t plane = g.lookup[form.plain][plain.base[tile.plain] + plain.shift[tap]];
+  find_positions(g, form.u, tile.u, part.u, u);
+  find_positions(g, form.v, tile.v, part.v, v);
+  const int64_t plane = g.lookup[form.plain][plain.base[tile.plain] + plain.shift[part.tap]];
   const float* base = run.source + tile.n * g.source_strides.batch + channel;
   int64_t least = plane;
   for (int i = 0; i < PU; ++i) least = std::min(least, u[i]);
@@ -65,7 +67,7 @@ inline void find_sources(const TileRun& run, int64_t index, int64_t tap, int64_t
   for (int j = 0; j < PV; ++j)
     for (int i = 0; i < PU; ++i) {
       int64_t offset[3];
-      offset[form.plain] = plane, offset[form.u] = u[i], offset[form.v] = v[j];
+      offset[form.plain] = plane, offset[form.u.axis] = u[i], offset[form.v.axis] = v[j];
       source[j][i] = u[i] == kNothing || v[j] == kNothing ? run.nothing
                      : offset[2] < 0                      ? run.outside[2]
                      : offset[1] < 0                      ? run.outside[1]
@@ -74,16 +76,17 @@ inline void find_sources(const TileRun& run, int64_t index, int64_t tap, int64_t
     }
 }
 
-// B' x B of each tile, for `channels` channels: to[point * stride + tile * row + c].
+// B' x B of each tile, for a part of the filters and `channels` channels: to[point * stride + tile * row + c].
 template <int PU, int PV>
-void transform_tiles(const TileRun& run, int64_t tap, int64_t channel, int64_t channels, float* to, int64_t row,
+void transform_tiles(const TileRun& run, int64_t index, int64_t channel, int64_t channels, float* to, int64_t row,
                      int64_t stride) {
+  const WinogradPart part(run.plan->form, index);
   const float* source[PV][PU];
   const float* next[PV][PU];
-  find_sources(run, run.first, tap, channel, next);
+  find_sources(run, run.first, part, channel, next);
   for (int64_t t = 0; t < run.count; ++t, to += row) {
     std::memcpy(source, next, sizeof source);
-    if (t + 1 < run.count) find_sources(run, run.first + t + 1, tap, channel, next);
+    if (t + 1 < run.count) find_sources(run, run.first + t + 1, part, channel, next);
     for (int64_t c = 0; c < channels; c += kLanes) {
       Vec half[PU][PV];
       const int64_t left = channels - c;

@@ -1,5 +1,5 @@
-// Winograd's minimal filtering for dense convolutions whose filters run step by step along one or two axes (3x3 and 5x5, 3, 5
-// and 7 taps in a line) with any taps of a third axis: forward, the gradient of the input, the gradient of the weights.
+// Winograd's minimal filtering for dense convolutions whose filters have 2 to 5 taps along two axes, or up to 7 along one, with
+// any taps of a third axis: forward, the gradient of the input, the gradient of the weights. Dilated and strided ones, too.
 //
 // Along one axis, F(m, r) computes m outputs of a filter of r taps from n = m + r - 1 sources by n products instead of m r
 // (Winograd 1980; for convolutions Lavin, Gray 2016, arXiv 1509.09308). With x the sources, w the filter and o the
@@ -10,6 +10,10 @@
 // and the products, summed over the channels, are n n matrix products of tiles by channels. The gradient of the weights is
 // F(r, m): a tile of the gradient is its filter. The points of 6 products are 0, +-1/sqrt(2), +-sqrt(2) and infinity, those of
 // 8 are 0, +-1/2, +-1, +-2 and infinity: of the sets tried they round least (tests/test_winograd.py has the bound).
+//
+// Taps that are dilated meet the sources of outputs as far apart as they are: these make a tile. Where outputs are strided, the
+// taps a whole number of strides from each other make a filter of their own, a phase, whose sources are side by side in it
+// (5 taps by steps of 2 are filters of 3 and of 2); the phases' products are summed like channels'.
 #pragma once
 
 #include "kernels/direct/direct.h"
@@ -17,17 +21,44 @@
 
 namespace convlayers {
 
-// Tiles along axes u and v of the gather; the taps of axis `plain` are summed like channels. F(1, 1) along u: only v.
-struct WinogradForm {
-  int plain, u, v;
-  int64_t outputs_u, taps_u, outputs_v, taps_v;
-  int64_t points_u() const { return outputs_u + taps_u - 1; }
-  int64_t points_v() const { return outputs_v + taps_v - 1; }
-  int64_t points() const { return points_u() * points_v(); }
+// Tiles along one axis of a gather.
+struct WinogradAxis {
+  int axis;
+  int64_t outputs, taps;       // of a tile, and of each phase: shorter phases have zeros for taps
+  int64_t every = 1;           // outputs from one of a tile to the next
+  int64_t phases = 1;          // tap i of a phase p is tap p + i phases of the region, in the order of their sources
+  int64_t step = 1;            // in the look-up, from a tap to the next
+  int64_t points() const { return outputs + taps - 1; }
+  // Tiles of so many outputs; the first output of one; how many it has.
+  int64_t tiles(int64_t count) const {
+    const int64_t span = outputs * every, rest = count % span;
+    return count / span * every + (rest < every ? rest : every);
+  }
+  int64_t first(int64_t tile) const { return tile / every * outputs * every + tile % every; }
+  int64_t present(int64_t count, int64_t first) const {
+    const int64_t left = (count - first + every - 1) / every;
+    return left < outputs ? left : outputs;
+  }
 };
 
-// Finds the form of a gather: one region of all the filter's taps, with sources side by side along u and v.
+// Tiles along two axes; the taps of axis `plain` are summed like channels. F(1, 1) along u: only v.
+struct WinogradForm {
+  int plain;
+  WinogradAxis u, v;
+  int64_t points() const { return u.points() * v.points(); }
+  // Filters that are summed: taps of the plain axis by phases.
+  int64_t parts(const Region& r) const { return r.axis[plain].taps * u.phases * v.phases; }
+};
+struct WinogradPart {
+  int64_t tap, u, v;  // the tap of the plain axis, the phases
+  WinogradPart(const WinogradForm& form, int64_t index)
+      : tap(index / (form.u.phases * form.v.phases)), u(index / form.v.phases % form.u.phases), v(index % form.v.phases) {}
+};
+
+// Finds the form of a gather of one region.
 bool winograd_form(const Gather& g, WinogradForm& form);
+// Whether all regions have one. They are computed one after the other: `only_region`.
+bool winograd_fits(const Gather& g);
 
 // Source channels whose weights are transformed together: whole cache lines, whichever axis of the filter is the dense one.
 constexpr int64_t kWinogradColumns = 16;
@@ -36,7 +67,8 @@ constexpr int64_t kWinogradColumns = 16;
 struct WinogradPlan {
   WinogradForm form;
   int64_t tiles_u, tiles_v, tiles;
-  int64_t depth;   // what a product sums over: the taps of the plain axis by the channels of the source
+  int64_t parts;   // of the form
+  int64_t depth;   // what a product sums over: parts by channels of the source
   int64_t width;   // output channels, rounded up to whole vectors, of a block at most
   int64_t blocks;  // of output channels
   // Floats from one to the next in transformed sources and weights; never a power of two, or they would share a few sets of
@@ -50,9 +82,9 @@ struct WinogradPlan {
   // `slice` of 0 all weights are transformed before.
   bool shared;
   int64_t chunk, slice;
-  // The gradient of the weights: its tasks are segments of the tiles, blocks of output channels and strips of source channels.
-  // `part` tiles at a time, beside the sums, are to stay in the second-level cache.
-  int64_t segments, strips, strip, part;
+  // The gradient of the weights: its tasks are segments of the tiles, blocks of output channels, parts and strips of source
+  // channels. `stretch` tiles at a time, beside the sums, are to stay in the second-level cache.
+  int64_t segments, strips, strip, stretch;
 
   WinogradPlan(const Gather& g, const WinogradForm& form, int64_t source_channels, int64_t output_channels, int64_t lanes,
                int64_t block);
@@ -60,7 +92,7 @@ struct WinogradPlan {
   int64_t source_floats() const { return shared ? form.points() * source_point : 0; }
 };
 
-// The same computation as `direct` for one group, in three kernels: before `winograd` multiplies, `winograd_filters` has
+// The same computation as `direct` for one group and region, in three kernels: before `winograd` multiplies, `winograd_filters` has
 // written `filters`, unless the plan slices them, and `winograd_sources`, where they are shared, the `sources` of a chunk of
 // tiles. `weight` of the base is not read.
 struct WinogradProblem : DirectProblem {
@@ -73,7 +105,7 @@ struct WinogradProblem : DirectProblem {
   int64_t first, tiles;   // of the chunk
 };
 
-// The same computation as `direct_weight` for one group; the result is a dense filter bank a segment, by these strides.
+// The same computation as `direct_weight` for one group and a region of all taps; the result is a dense filter bank a segment, by these strides.
 struct WinogradWeightProblem : DirectWeightProblem {
   const WinogradPlan* plan;
   FilterStrides strides;

@@ -14,59 +14,87 @@ using convlayers::WinogradProblem;
 
 constexpr int64_t kFilterColumns = convlayers::kWinogradColumns;
 
-// Where the taps along u and v lie in a filter, in the order in which the tiles read them, and in a copy of it, where taps
-// side by side (`dense`) keep their order.
+// Where the taps along u and v of a part lie in a filter, in the order in which the tiles read them, and in a copy of it. The
+// last taps of a short phase are not there.
+constexpr int64_t kMissing = -1;
 template <int RU, int RV>
 struct FilterTaps {
-  int64_t offset[RU * RV], place[RU * RV];
-  bool dense;
-  FilterTaps(const Gather& g, const WinogradForm& form, const FilterStrides& strides) {
-    const ClassView &u = g.region->axis[form.u], &v = g.region->axis[form.v];
-    const bool flip_u = u.shift[RU - 1] < u.shift[0], flip_v = v.shift[RV - 1] < v.shift[0];
+  static constexpr int64_t kTaps = RU * RV;
+  int64_t offset[kTaps], place[kTaps];
+  int64_t first = 0, span;  // all between the first and the last; and how many a copy holds
+  bool near;                // whether the copy is of all that lies between them
+
+  // `most`: the longest span that is copied as it lies, unless it is of these taps alone.
+  FilterTaps(const Gather& g, const WinogradForm& form, const FilterStrides& strides, const WinogradPart& part, int64_t most) {
+    const ClassView &u = g.region->axis[form.u.axis], &v = g.region->axis[form.v.axis];
     int64_t last = 0;
+    bool all = true;
     for (int64_t i = 0; i < RU; ++i)
       for (int64_t j = 0; j < RV; ++j) {
+        const int64_t at_u = tap(u, part.u + i * form.u.phases), at_v = tap(v, part.v + j * form.v.phases);
         int64_t& at = offset[i * RV + j];
-        at = (flip_u ? RU - 1 - i : i) * strides.axis[form.u] + (flip_v ? RV - 1 - j : j) * strides.axis[form.v];
-        last = std::max(last, at);
+        if (at_u < 0 || at_v < 0) {
+          at = kMissing, all = false;
+          continue;
+        }
+        at = at_u * strides.axis[form.u.axis] + at_v * strides.axis[form.v.axis];
+        if (i + j == 0) first = at;
+        first = std::min(first, at), last = std::max(last, at);
       }
-    dense = last == RU * RV - 1;
-    for (int64_t t = 0; t < RU * RV; ++t) place[t] = dense ? offset[t] : t;
+    span = last - first + 1;
+    near = (all && span == kTaps) || (span <= most && span <= strides.column && strides.row != 1);
+    for (int64_t t = 0; t < kTaps; ++t) place[t] = !near ? t : offset[t] == kMissing ? kMissing : offset[t] - first;
+    if (!near) span = kTaps;
+  }
+
+ private:
+  // The filter's index of a tap, counted in the order of the sources.
+  static int64_t tap(const ClassView& a, int64_t index) {
+    if (index >= a.taps) return kMissing;
+    return a.tap[a.shift[a.taps - 1] < a.shift[0] ? a.taps - 1 - index : index];
   }
 };
 
-// G w G' of a block of output channels, for a tap of the plain axis and some source channels from `first` on:
+inline int64_t plain_offset(const Gather& g, const WinogradForm& form, const FilterStrides& strides, const WinogradPart& part) {
+  return g.region->axis[form.plain].tap[part.tap] * strides.axis[form.plain];
+}
+
+// G w G' of a block of output channels, for a part of the filters and some source channels from `first` on:
 // to[point * stride + column * width of the block + row].
 template <int MU, int RU, int MV, int RV>
-void transform_filters(const WinogradProblem& p, int64_t block, int64_t tap, int64_t first, float* to, int64_t stride) {
+void transform_filters(const WinogradProblem& p, int64_t block, int64_t index, int64_t first, float* to, int64_t stride) {
   constexpr int PU = MU + RU - 1, PV = MV + RV - 1, kTaps = RU * RV;
+  constexpr int64_t kSpan = 64;
   const WinogradForm& form = p.plan->form;
-  const FilterTaps<RU, RV> taps(*p.gather, form, p.strides);
-  const auto& [offset, place, dense] = taps;
+  const WinogradPart part(form, index);
+  const FilterTaps<RU, RV> taps(*p.gather, form, p.strides, part, kSpan);
   const int64_t some = std::min(kFilterColumns, p.sizes.columns - first);
   const int64_t count = std::min(kBlock, p.sizes.rows - block * kBlock), whole = rounded(count);
-  const float* from =
-      p.filter + block * kBlock * p.strides.row + first * p.strides.column + tap * p.strides.axis[form.plain];
-  alignas(64) float filter[kFilterColumns * kTaps * kLanes];  // [column][tap][row]
+  const int64_t span = taps.span, row = p.strides.row, column = p.strides.column;
+  const float* from = p.filter + block * kBlock * row + first * column + plain_offset(*p.gather, form, p.strides, part);
+  alignas(64) float filter[kFilterColumns * kSpan * kLanes];  // [column][place][row]
   for (int64_t v = 0; v < count; v += kLanes) {
     const int64_t rows = std::min<int64_t>(kLanes, count - v);
-    const float* at = from + v * p.strides.row;
-    if (rows < kLanes) std::memset(filter, 0, sizeof filter);
-    if (p.strides.row == 1) {
+    const float* at = from + v * row;
+    if (rows < kLanes) clear(filter, some * span * kLanes);
+    if (taps.near && column == span) {
+      transpose_rows(at + taps.first, row, rows, some * span, filter, kLanes);
+    } else if (taps.near) {
       for (int64_t c = 0; c < some; ++c)
-        for (int64_t t = 0; t < kTaps; ++t)
-          store(filter + (c * kTaps + place[t]) * kLanes, load_first(at + c * p.strides.column + offset[t], rows));
-    } else if (dense && p.strides.column == kTaps) {
-      transpose_rows(at, p.strides.row, rows, some * kTaps, filter, kLanes);
-    } else if (dense) {
-      for (int64_t c = 0; c < some; ++c)
-        transpose_rows(at + c * p.strides.column, p.strides.row, rows, kTaps, filter + c * kTaps * kLanes, kLanes);
+        transpose_rows(at + c * column + taps.first, row, rows, span, filter + c * span * kLanes, kLanes);
     } else {
-      const int64_t run = p.strides.column == 1 ? some : 1;
+      const int64_t run = column == 1 ? some : 1;
       for (int64_t t = 0; t < kTaps; ++t)
-        for (int64_t c = 0; c < some; c += run)
-          transpose_rows(at + c * p.strides.column + offset[t], p.strides.row, rows, run,
-                         filter + (c * kTaps + t) * kLanes, kTaps * kLanes);
+        for (int64_t c = 0; c < some; c += run) {
+          const float* tap = at + c * column + taps.offset[t];
+          float* copy = filter + (c * kTaps + t) * kLanes;
+          if (taps.offset[t] == kMissing)
+            for (int64_t i = 0; i < run; ++i) store(copy + i * kTaps * kLanes, Vec{});
+          else if (row == 1)
+            store(copy, load_first(tap, rows));
+          else
+            transpose_rows(tap, row, rows, run, copy, kTaps * kLanes);
+        }
     }
     for (int64_t c = 0; c < some; ++c) {
       Vec half[PU][RV];
@@ -74,7 +102,10 @@ void transform_filters(const WinogradProblem& p, int64_t block, int64_t tap, int
       for (int j = 0; j < RV; ++j) {
         Vec w[RU], u[PU];
 #pragma GCC unroll 8
-        for (int i = 0; i < RU; ++i) w[i] = load(filter + (c * kTaps + place[i * RV + j]) * kLanes);
+        for (int i = 0; i < RU; ++i) {
+          const int64_t place = taps.place[i * RV + j];
+          w[i] = place == kMissing ? Vec{} : load(filter + (c * span + place) * kLanes);
+        }
         transform_taps(w, u);
 #pragma GCC unroll 8
         for (int i = 0; i < PU; ++i) half[i][j] = u[i];
@@ -99,13 +130,15 @@ struct TileOutputs {
   int64_t rows, columns;
   TileOutputs(const Gather& g, const WinogradPlan& plan, int64_t index, Float* base) {
     const WinogradTile tile(g, plan, index);
-    const ClassView &u = g.region->axis[plan.form.u], &v = g.region->axis[plan.form.v];
-    rows = std::min<int64_t>(MU, u.outputs - tile.u);
-    columns = std::min<int64_t>(MV, v.outputs - tile.v);
-    base += tile.n * g.output_strides.batch + g.region->axis[plan.form.plain].output[tile.plain];
+    const auto& [plain, form_u, form_v] = plan.form;
+    const ClassView &u = g.region->axis[form_u.axis], &v = g.region->axis[form_v.axis];
+    rows = form_u.present(u.outputs, tile.u);
+    columns = form_v.present(v.outputs, tile.v);
+    base += tile.n * g.output_strides.batch + g.region->axis[plain].output[tile.plain];
     for (int64_t i = 0; i < MU; ++i)
       for (int64_t j = 0; j < MV; ++j)
-        at[i][j] = base + u.output[tile.u + std::min(i, rows - 1)] + v.output[tile.v + std::min(j, columns - 1)];
+        at[i][j] = base + u.output[tile.u + std::min(i, rows - 1) * form_u.every] +
+                   v.output[tile.v + std::min(j, columns - 1) * form_v.every];
   }
 };
 
@@ -152,9 +185,35 @@ void transform_outputs(const WinogradProblem& p, int64_t first, int64_t count, c
 
 // --- the kernels -------------------------------------------------------------------------------------------------------
 
+// F(m, r) along both axes, for compilers.
+template <int MU, int RU, int MV, int RV>
+struct StaticForm {
+  static constexpr int kMU = MU, kRU = RU, kMV = MV, kRV = RV;
+};
+template <class F>
+inline auto& with_form(const WinogradForm& form, const F& f) {
+  switch (form.u.taps * 10 + form.v.taps) {
+    case 12: return f(StaticForm<1, 1, 5, 2>{});
+    case 13: return f(StaticForm<1, 1, 4, 3>{});
+    case 14: return f(StaticForm<1, 1, 3, 4>{});
+    case 15: return f(StaticForm<1, 1, 4, 5>{});
+    case 17: return f(StaticForm<1, 1, 2, 7>{});
+    case 22: return f(StaticForm<5, 2, 5, 2>{});
+    case 23: return f(StaticForm<5, 2, 4, 3>{});
+    case 24: return f(StaticForm<5, 2, 3, 4>{});
+    case 25: return f(StaticForm<5, 2, 2, 5>{});
+    case 33: return f(StaticForm<4, 3, 4, 3>{});
+    case 34: return f(StaticForm<4, 3, 3, 4>{});
+    case 35: return f(StaticForm<4, 3, 2, 5>{});
+    case 44: return f(StaticForm<3, 4, 3, 4>{});
+    case 45: return f(StaticForm<3, 4, 2, 5>{});
+    default: return f(StaticForm<2, 5, 2, 5>{});
+  }
+}
+
 struct WinogradTransforms {
-  void (*filters)(const WinogradProblem&, int64_t block, int64_t tap, int64_t first, float* to, int64_t stride);
-  void (*sources)(const TileRun&, int64_t tap, int64_t channel, int64_t channels, float* to, int64_t row, int64_t stride);
+  void (*filters)(const WinogradProblem&, int64_t block, int64_t part, int64_t first, float* to, int64_t stride);
+  void (*sources)(const TileRun&, int64_t part, int64_t channel, int64_t channels, float* to, int64_t row, int64_t stride);
   void (*outputs)(const WinogradProblem&, int64_t first, int64_t count, const float* from, int64_t row, int64_t stride,
                   int64_t channel, int64_t width);
 };
@@ -163,11 +222,7 @@ constexpr WinogradTransforms kWinogradTransforms = {
     transform_filters<MU, RU, MV, RV>, transform_tiles<MU + RU - 1, MV + RV - 1>,
     transform_outputs<MU + RU - 1, MU, MV + RV - 1, MV>};
 inline const WinogradTransforms& winograd_transforms(const WinogradForm& form) {
-  if (form.taps_u == 3) return kWinogradTransforms<4, 3, 4, 3>;
-  if (form.taps_u == 5) return kWinogradTransforms<2, 5, 2, 5>;
-  return form.taps_v == 3   ? kWinogradTransforms<1, 1, 4, 3>
-         : form.taps_v == 5 ? kWinogradTransforms<1, 1, 4, 5>
-                            : kWinogradTransforms<1, 1, 2, 7>;
+  return with_form(form, [](auto f) -> auto& { return kWinogradTransforms<f.kMU, f.kRU, f.kMV, f.kRV>; });
 }
 
 // Zeros for what a tile does not have.
@@ -182,24 +237,23 @@ class Zeros {
 
 // Tasks: some columns of a block of output channels.
 inline int64_t filter_strips(const WinogradProblem& p) { return (p.sizes.columns + kFilterColumns - 1) / kFilterColumns; }
-inline int64_t plain_taps(const WinogradProblem& p) { return p.gather->region->axis[p.plan->form.plain].taps; }
-int64_t winograd_filter_tasks(const WinogradProblem& p) { return p.plan->blocks * plain_taps(p) * filter_strips(p); }
+int64_t winograd_filter_tasks(const WinogradProblem& p) { return p.plan->blocks * p.plan->parts * filter_strips(p); }
 void winograd_filters(const WinogradProblem& p, int64_t begin, int64_t end) {
   const auto transform = winograd_transforms(p.plan->form).filters;
-  const int64_t strips = filter_strips(p), taps = plain_taps(p);
+  const int64_t strips = filter_strips(p), parts = p.plan->parts;
   for (int64_t task = begin; task < end; ++task) {
-    const int64_t block = task / strips / taps, tap = task / strips % taps, column = task % strips * kFilterColumns;
+    const int64_t block = task / strips / parts, part = task / strips % parts, column = task % strips * kFilterColumns;
     const int64_t whole = rounded(std::min(kBlock, p.output_channels - block * kBlock));
-    transform(p, block, tap, column,
-              p.filters + block * p.plan->filter_block + (tap * p.sizes.columns + column) * whole, p.plan->filter_point);
+    transform(p, block, part, column,
+              p.filters + block * p.plan->filter_block + (part * p.sizes.columns + column) * whole, p.plan->filter_point);
   }
 }
 
 // The transforms of `count` tiles from `first` on.
 inline void transform_range(const WinogradProblem& p, int64_t first, int64_t count, const float* zeros, float* to) {
   const TileRun run{p.gather, p.plan, first, count, p.source, p.outside, zeros};
-  for (int64_t tap = 0; tap < plain_taps(p); ++tap)
-    winograd_transforms(p.plan->form).sources(run, tap, 0, p.source_channels, to + tap * p.source_channels,
+  for (int64_t part = 0; part < p.plan->parts; ++part)
+    winograd_transforms(p.plan->form).sources(run, part, 0, p.source_channels, to + part * p.source_channels,
                                               p.plan->source_row, p.plan->source_point);
 }
 
@@ -234,24 +288,25 @@ void winograd(const WinogradProblem& p, int64_t begin, int64_t end) {
     transformed = range;
     const float* sources = plan.shared ? p.sources + first * plan.source_row : own.get();
     const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
-    // Products over `depth` entries from `from` on.
-    const auto multiply = [&](const float* filters, int64_t filter_point, int64_t from, int64_t depth) {
+    // Products over `depth` entries from `from` on, added to those before.
+    const auto multiply = [&](const float* filters, int64_t filter_point, int64_t from, int64_t depth, bool add) {
       for (int64_t point = 0; point < points; ++point)
         for_rows(count, whole / kLanes, [&](int64_t row, int64_t rows) {
           kProduct.product[whole / kLanes - 1][rows - 1](
               {sources + point * plan.source_point + row * plan.source_row + from, filters + point * filter_point,
-               plan.source_row, depth, from > 0, products.get() + point * product_point + row * whole});
+               plan.source_row, depth, add, products.get() + point * product_point + row * whole});
         });
     };
     if (plan.slice == 0) {
-      multiply(p.filters + block * plan.filter_block, plan.filter_point, 0, plan.depth);
+      multiply(p.filters + block * plan.filter_block, plan.filter_point, 0, plan.depth, false);
     } else {
-      for (int64_t tap = 0; tap < plain_taps(p); ++tap)
-        for (int64_t c = 0; c < p.source_channels; c += plan.slice) {
+      // A filter's parts one after the other: they may share its lines of the cache.
+      for (int64_t c = 0; c < p.source_channels; c += plan.slice)
+        for (int64_t part = 0; part < plan.parts; ++part) {
           const int64_t depth = std::min(plan.slice, p.source_channels - c);
           for (int64_t i = 0; i < depth; i += kFilterColumns)
-            transforms.filters(p, block, tap, c + i, slice.get() + i * whole, slice_point);
-          multiply(slice.get(), slice_point, tap * p.source_channels + c, depth);
+            transforms.filters(p, block, part, c + i, slice.get() + i * whole, slice_point);
+          multiply(slice.get(), slice_point, part * p.source_channels + c, depth, c + part > 0);
         }
     }
     transforms.outputs(p, p.first + first, count, products.get(), whole, product_point, block * kBlock, width);

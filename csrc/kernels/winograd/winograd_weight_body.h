@@ -50,14 +50,13 @@ void transform_gradients(const WinogradWeightProblem& p, int64_t first, int64_t 
   }
 }
 
-// A' S A of some source channels, for the output channels of a block: their taps along u and v, into the filter bank.
+// A' S A of some source channels, for the output channels of a block: a part's taps along u and v, into the filter bank.
 template <int PU, int RU, int PV, int RV>
-void collect_taps(const WinogradWeightProblem& p, const float* sums, int64_t stride, int64_t channels, int64_t width,
-                  float* weight) {
+void collect_taps(const WinogradWeightProblem& p, const WinogradPart& part, const float* sums, int64_t stride,
+                  int64_t channels, int64_t width, float* weight) {
   constexpr int kTaps = RU * RV;
-  const FilterTaps<RU, RV> taps(*p.gather, p.plan->form, p.strides);
-  const auto& [offset, place, dense] = taps;
-  const int64_t whole = rounded(width), run = dense ? p.strides.column == kTaps ? kFilterColumns * kTaps : kTaps : 1;
+  const FilterTaps<RU, RV> taps(*p.gather, p.plan->form, p.strides, part, 0);
+  const int64_t whole = rounded(width), run = taps.near ? p.strides.column == kTaps ? kFilterColumns * kTaps : kTaps : 1;
   alignas(64) float filter[kFilterColumns * kTaps * kLanes];  // [channel][tap][output channel]
   for (int64_t first = 0; first < channels; first += kFilterColumns) {
     const int64_t some = std::min(kFilterColumns, channels - first);
@@ -79,13 +78,14 @@ void collect_taps(const WinogradWeightProblem& p, const float* sums, int64_t str
           Vec y[RV];
           transform_products(half[i], y);
 #pragma GCC unroll 8
-          for (int j = 0; j < RV; ++j) store(filter + (c * kTaps + place[i * RV + j]) * kLanes, y[j]);
+          for (int j = 0; j < RV; ++j) store(filter + (c * kTaps + taps.place[i * RV + j]) * kLanes, y[j]);
         }
       }
       const int64_t rows = std::min<int64_t>(kLanes, width - v), all = some * kTaps;
       for (int64_t at = 0; at < all; at += run) {
-        const int64_t end = std::min(at + run, all);
-        float* to = weight + v * p.strides.row + (first + at / kTaps) * p.strides.column + (dense ? 0 : offset[at % kTaps]);
+        const int64_t offset = taps.near ? taps.first : taps.offset[at % kTaps], end = std::min(at + run, all);
+        if (offset == kMissing) continue;
+        float* to = weight + v * p.strides.row + (first + at / kTaps) * p.strides.column + offset;
         for (int64_t l = at; l < end; l += kLanes)
           transpose_rows(filter + l * kLanes, kLanes, std::min<int64_t>(kLanes, end - l), rows, to + (l - at), p.strides.row);
       }
@@ -96,36 +96,31 @@ void collect_taps(const WinogradWeightProblem& p, const float* sums, int64_t str
 struct WinogradWeightTransforms {
   void (*gradients)(const WinogradWeightProblem&, int64_t first, int64_t count, int64_t channel, int64_t width, float* to,
                     int64_t row, int64_t stride, float* channel_sums);
-  void (*taps)(const WinogradWeightProblem&, const float* sums, int64_t stride, int64_t channels, int64_t width,
-               float* weight);
+  void (*taps)(const WinogradWeightProblem&, const WinogradPart&, const float* sums, int64_t stride, int64_t channels,
+               int64_t width, float* weight);
 };
 template <int MU, int RU, int MV, int RV>
 constexpr WinogradWeightTransforms kWinogradWeightTransforms = {
     transform_gradients<MU + RU - 1, MU, MV + RV - 1, MV>, collect_taps<MU + RU - 1, RU, MV + RV - 1, RV>};
 inline const WinogradWeightTransforms& winograd_weight_transforms(const WinogradForm& form) {
-  if (form.taps_u == 3) return kWinogradWeightTransforms<4, 3, 4, 3>;
-  if (form.taps_u == 5) return kWinogradWeightTransforms<2, 5, 2, 5>;
-  return form.taps_v == 3   ? kWinogradWeightTransforms<1, 1, 4, 3>
-         : form.taps_v == 5 ? kWinogradWeightTransforms<1, 1, 4, 5>
-                            : kWinogradWeightTransforms<1, 1, 2, 7>;
+  return with_form(form, [](auto f) -> auto& { return kWinogradWeightTransforms<f.kMU, f.kRU, f.kMV, f.kRV>; });
 }
 
-// Tasks: segments of the tiles, each with sums of its own, by blocks of output channels, by taps of the plain axis and
-// strips of source channels.
+// Tasks: segments of the tiles, each with sums of its own, by blocks of output channels, by parts of the filters and strips of
+// source channels.
 int64_t winograd_weight_tasks(const WinogradWeightProblem& p) {
-  return p.segments * p.plan->blocks * p.gather->region->axis[p.plan->form.plain].taps * p.plan->strips;
+  return p.segments * p.plan->blocks * p.plan->parts * p.plan->strips;
 }
 
 void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end) {
-  const Gather& g = *p.gather;
   const WinogradPlan& plan = *p.plan;
   const WinogradForm& form = plan.form;
   const auto transform = winograd_transforms(form).sources;
   const auto& weight_transforms = winograd_weight_transforms(form);
   const int64_t points = form.points();
-  const int64_t taps = g.region->axis[form.plain].taps, strips = plan.strips, strip = plan.strip;
+  const int64_t strips = plan.strips, strip = plan.strip;
   const int64_t row = (rounded(strip) / kLanes | 1) * kLanes;
-  const int64_t source_point = plan.part * row + kLanes, gradient_point = plan.part * plan.width + kLanes;
+  const int64_t source_point = plan.stretch * row + kLanes, gradient_point = plan.stretch * plan.width + kLanes;
   const int64_t sum_point = strip * plan.width + kLanes;
   const Scratch<float> sources(points * source_point), gradients(points * gradient_point), sums(points * sum_point);
   const Zeros zeros(strip);
@@ -134,31 +129,32 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
     int64_t rest = task;
     const int64_t channel = rest % strips * strip, channels = std::min(strip, p.source_channels - channel);
     rest /= strips;
-    const int64_t tap = rest % taps;
-    rest /= taps;
+    const int64_t index = rest % plan.parts;
+    rest /= plan.parts;
+    const WinogradPart part(form, index);
     const int64_t block = rest % plan.blocks, segment = rest / plan.blocks;
     const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
     const int64_t begin_tile = plan.tiles * segment / p.segments, end_tile = plan.tiles * (segment + 1) / p.segments;
-    const int64_t parts = std::max<int64_t>(1, (end_tile - begin_tile + plan.part - 1) / plan.part);
-    // One of the tasks that read the same gradients sums them, too: a part's by themselves, then all.
-    const bool sums_channels = p.channel_sums && tap == 0 && channel == 0;
-    alignas(64) float channel_sums[kBlock] = {}, part_sums[kBlock];
-    for (int64_t part = 0; part < parts; ++part) {
-      const int64_t first = begin_tile + (end_tile - begin_tile) * part / parts;
-      const int64_t count = begin_tile + (end_tile - begin_tile) * (part + 1) / parts - first;
+    const int64_t stretches = std::max<int64_t>(1, (end_tile - begin_tile + plan.stretch - 1) / plan.stretch);
+    // One of the tasks that read the same gradients sums them, too: a stretch's by themselves, then all.
+    const bool sums_channels = p.channel_sums && index == 0 && channel == 0;
+    alignas(64) float channel_sums[kBlock] = {}, stretch_sums[kBlock];
+    for (int64_t s = 0; s < stretches; ++s) {
+      const int64_t first = begin_tile + (end_tile - begin_tile) * s / stretches;
+      const int64_t count = begin_tile + (end_tile - begin_tile) * (s + 1) / stretches - first;
       if (count > 0) {
-        transform({p.gather, p.plan, first, count, p.source, p.outside, zeros.get()}, tap, channel, channels, sources.get(),
+        transform({p.gather, p.plan, first, count, p.source, p.outside, zeros.get()}, index, channel, channels, sources.get(),
                   row, source_point);
-        clear(part_sums, kBlock);
+        clear(stretch_sums, kBlock);
         weight_transforms.gradients(p, first, count, block * kBlock, width, gradients.get(), whole, gradient_point,
-                                    sums_channels ? part_sums : nullptr);
+                                    sums_channels ? stretch_sums : nullptr);
         if (sums_channels)
-          for (int64_t o = 0; o < kBlock; ++o) channel_sums[o] += part_sums[o];
+          for (int64_t o = 0; o < kBlock; ++o) channel_sums[o] += stretch_sums[o];
       }
       for (int64_t point = 0; point < points; ++point)
         for_rows(channels, whole / kLanes, [&](int64_t c, int64_t rows) {
           kProduct.row_product[whole / kLanes - 1][rows - 1]({sources.get() + point * source_point + c,
-                                                              gradients.get() + point * gradient_point, row, count, part > 0,
+                                                              gradients.get() + point * gradient_point, row, count, s > 0,
                                                               sums.get() + point * sum_point + c * whole});
         });
     }
@@ -166,8 +162,8 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
       std::memcpy(p.channel_sums + segment * p.output_channels + block * kBlock, channel_sums,
                   static_cast<size_t>(width) * sizeof(float));
     float* weight = p.result + segment * p.sizes.groups * p.sizes.rows * p.sizes.columns * p.sizes.taps();
-    weight += block * kBlock * p.strides.row + channel * p.strides.column + tap * p.strides.axis[form.plain];
-    weight_transforms.taps(p, sums.get(), sum_point, channels, width, weight);
+    weight += block * kBlock * p.strides.row + channel * p.strides.column + plain_offset(*p.gather, form, p.strides, part);
+    weight_transforms.taps(p, part, sums.get(), sum_point, channels, width, weight);
   }
 }
 

@@ -176,7 +176,7 @@ def candidates(call: Call, exact: bool) -> tuple[str, ...]:
             return ("depthwise", "direct")
         few = max(call.in_channels, call.out_channels) <= 8 * call.groups
         return ("grouped", "direct") if few else ("direct", "grouped")
-    if exact or cost.winograd_tile(call.kernel, call.stride, call.dilation) is None:
+    if exact or cost.winograd_regions(call) is None:
         return ("direct",)
     return ("winograd", "direct") if _has_many_channels(call) else ("direct", "winograd")
 

@@ -6,6 +6,7 @@ as measured. It holds for one thread: a choice that changed with the number of t
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -46,23 +47,78 @@ class Call(NamedTuple):
         return text + (" contiguous" if self.contiguous else " channels-last")
 
 
-def winograd_tile(kernel: Ints, stride: Ints, dilation: Ints) -> Ints | None:
-    """Outputs of one of Winograd's tiles along each axis, 1 along those that it does not transform; None where no axis
-    has its form. As in csrc/kernels/winograd/winograd.cpp: two axes of 3 or of 5 taps, or one of 3, 5 or 7.
+class Axis(NamedTuple):
+    """How Winograd's tiles cover an axis: each computes ``outputs`` outputs from ``points`` products for each of
+    ``parts`` filters whose products are summed.
+
+    Attributes:
+        every: outputs from one of a tile to the next.
+    """
+
+    outputs: int
+    points: int
+    parts: int
+    every: int = 1
+
+    def tiles(self, size: int) -> int:
+        """How many cover so many outputs."""
+        whole, rest = divmod(size, self.outputs * self.every)
+        return whole * self.every + min(rest, self.every)
+
+
+def winograd_axes(kernel: Ints, stride: Ints, dilation: Ints) -> tuple[Axis, ...] | None:
+    """The axes of a convolution by Winograd's algorithm, as in csrc/kernels/winograd/winograd.cpp: the last two with 2
+    to 5 taps in the longest phase of the stride (where 2, in all of them), or one of up to 7 where another has one tap;
+    None where there are none.
 
     Example:
-        >>> winograd_tile((3, 3), (1, 1), (1, 1)), winograd_tile((2, 2), (1, 1), (1, 1))
-        ((4, 4), None)
+        >>> winograd_axes((3, 5), (1, 2), (1, 1))
+        (Axis(outputs=4, points=6, parts=1, every=1), Axis(outputs=4, points=6, parts=2, every=1))
+        >>> winograd_axes((1, 1), (1, 1), (1, 1)) is None
+        True
     """
+
+    def tiled(a: int, alone: bool) -> Axis | None:
+        common = math.gcd(stride[a], dilation[a])
+        parts = stride[a] // common
+        taps = -(-kernel[a] // parts)
+        short = taps == 2 and kernel[a] < 2 * parts
+        if short or not (1 < taps < 6 or (alone and taps == 7)):
+            return None
+        outputs = (9 if alone and taps > 4 else 7) - taps
+        return Axis(outputs, outputs + taps - 1, parts, dilation[a] // common)
+
     rank = len(kernel)
-    axes = [a for a in range(rank) if kernel[a] in (3, 5, 7) and stride[a] == dilation[a] == 1]
-    for v in reversed(axes):
-        for u in reversed(axes):
-            if u != v and kernel[u] == kernel[v] < 7:
-                return tuple(7 - kernel[v] if a in (u, v) else 1 for a in range(rank))
-        if rank < 3 or any(kernel[u] == 1 for u in range(rank) if u != v):
-            return tuple((2 if kernel[v] == 7 else 4) if a == v else 1 for a in range(rank))
+    plain = [Axis(1, 1, k) for k in kernel]
+    for v in reversed(range(rank)):
+        for u in reversed(range(v)):
+            if (first := tiled(u, False)) and (last := tiled(v, False)):
+                return tuple(first if a == u else last if a == v else plain[a] for a in range(rank))
+        if (one := tiled(v, True)) and (rank < 3 or any(kernel[u] == 1 for u in range(rank) if u != v)):
+            return tuple(one if a == v else plain[a] for a in range(rank))
     return None
+
+
+def winograd_regions(call: Call) -> list[tuple[Ints, tuple[Axis, ...]]] | None:
+    """The outputs along each axis, and the axes, of each convolution that a call is by Winograd's algorithm; None if it
+    has not the form. A transposed one is as many as its strides have phases.
+    """
+    if not call.transposed:
+        axes = winograd_axes(call.kernel, call.stride, call.dilation)
+        return None if axes is None else [(call.output_size, axes)]
+    if any(math.gcd(s, d) > 1 for s, d in zip(call.stride, call.dilation, strict=True)):
+        return None
+    phases = [
+        [(-(-size // s), len(range(phase, k, s))) for phase in range(min(s, size))]
+        for size, k, s in zip(call.output_size, call.kernel, call.stride, strict=True)
+    ]
+    regions = []
+    for region in itertools.product(*phases):
+        axes = winograd_axes(tuple(taps for _, taps in region), (1,) * len(region), call.dilation)
+        if axes is None:
+            return None
+        regions.append((tuple(outputs for outputs, _ in region), axes))
+    return regions
 
 
 def work(kernel: str, call: Call, lanes: int) -> dict[str, float]:
@@ -85,18 +141,16 @@ def work(kernel: str, call: Call, lanes: int) -> dict[str, float]:
         lines = pixels * vectors(call.out_channels)
         return amounts | {"products": lines * taps, "outputs": lines}
     if kernel == "winograd":
-        outputs = winograd_tile(call.kernel, call.stride, call.dilation)
-        assert outputs is not None
-        # Whole tiles are computed, however few of their outputs are wanted; axes not transformed sum their taps.
-        tiles = call.batch * math.prod(-(-size // m) for size, m in zip(call.output_size, outputs, strict=True))
-        points = math.prod(m + k - 1 for m, k in zip(outputs, call.kernel, strict=True) if m > 1)
-        depth = math.prod(k for m, k in zip(outputs, call.kernel, strict=True) if m == 1)
-        return amounts | {
-            "products": tiles * points * depth * call.in_channels * vectors(call.out_channels),
-            "source points": tiles * points * depth * vectors(call.in_channels),
-            "output points": tiles * points * vectors(call.out_channels),
-            "weights": points * depth * call.in_channels * vectors(call.out_channels),
-        }
+        amounts |= dict.fromkeys(("products", "source points", "output points", "weights"), 0)
+        for sizes, axes in winograd_regions(call) or ():
+            # Whole tiles are computed, however few of their outputs are wanted.
+            tiles = call.batch * math.prod(axis.tiles(size) for size, axis in zip(sizes, axes, strict=True))
+            points, parts = (math.prod(axis[i] for axis in axes) for i in (1, 2))
+            amounts["products"] += tiles * points * parts * call.in_channels * vectors(call.out_channels)
+            amounts["source points"] += tiles * points * parts * vectors(call.in_channels)
+            amounts["output points"] += tiles * points * vectors(call.out_channels)
+            amounts["weights"] += points * parts * call.in_channels * vectors(call.out_channels)
+        return amounts
     if kernel == "grouped":
         # As many whole groups as a vector holds of both sides.
         together = max(1, lanes // max(in_group, out_group))
