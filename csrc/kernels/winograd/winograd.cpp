@@ -84,7 +84,7 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t sourc
 
   // Measured: beyond kFilters floats transformed weights come from memory, where making them costs as much as some 40 tiles'
   // products, against 6 where they stay in cache; with few tiles the same holds for fewer.
-  constexpr int64_t kFloats = 160 * 1024, kLeast = 12, kMost = 96, kFew = 64, kShared = 56, kSources = 1024 * 1024,
+  constexpr int64_t kFloats = 160 * 1024, kLeast = 12, kMost = 96, kFew = 64, kShared = 112, kSources = 1024 * 1024,
                     kFilters = 3 * 1024 * 1024, kFewFilters = 512 * 1024, kTasks = 16, kStrip = 64, kStretch = 48;
   const int64_t points = f.points();
   shared = blocks > 1 && blocks * filter_block > (tiles > kFew ? kFilters : kFewFilters);
@@ -95,7 +95,9 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t sourc
     range = std::max(kLeast, std::min(few, std::clamp(fit, kLeast, kMost)));
     chunk = tiles;
   } else {
-    const int64_t chunks = divided(tiles, std::max(kLeast, kSources / (points * source_row)));
+    // They may take what the weights take.
+    const int64_t weights = r.taps * source_channels * output_channels;
+    const int64_t chunks = divided(tiles, std::max(kLeast, std::max(kSources, weights) / (points * source_row)));
     chunk = divided(tiles, chunks);
     range = divided(chunk, divided(chunk, kShared));
   }

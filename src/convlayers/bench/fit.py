@@ -51,8 +51,7 @@ def measure(problem: Problem, layout: str) -> tuple[cost.Call, dict[str, float]]
     """Its sizes, and seconds of each implementation."""
     x, weight, bias, _ = Data(problem).laid_out(layout)
     p, rank = problem, problem.rank
-    sizes = (p.size, p.output_size, p.kernel, p.stride, p.dilation)
-    call = cost.Call(p.transposed, p.batch, p.in_channels, p.out_channels, p.groups, *sizes, x.is_contiguous())
+    call = p.call(x.is_contiguous())
     at = arguments(
         tuple(x.shape), tuple(weight.shape), output_size=p.output_size, stride=p.stride, low=p.low, dilation=p.dilation,
         groups=p.groups, transposed=p.transposed, border=(CONSTANT,) * rank, value=(0.0,) * rank,

@@ -16,18 +16,16 @@ from pathlib import Path
 import torch
 
 from convlayers.bench.data import Data
-from convlayers.bench.kinds import KINDS, kind
 from convlayers.bench.limits import Machine
 from convlayers.bench.peers import Peer, UnsupportedError
 from convlayers.bench.problem import Problem
 from convlayers.memory import glibc
+from convlayers.ops import convolution, cost
 
 #: Bytes of input, weight and output up to which a batch is taken as it is.
 MOST = 2**28
 #: What a thread may use beside packed weights.
 A_THREAD = 2 * 2**20
-#: Winograd's F(4x4, 3x3) has 36 products where the kernel has 9 taps.
-_WINOGRAD = 36
 #: Packed channels come in whole vectors of the widest instruction set.
 _VECTOR = 16
 _M_MMAP_THRESHOLD, _BLOCK = -3, 64 * 1024
@@ -126,10 +124,19 @@ def packed(problem: Problem) -> int:
         ((64, 3, 3, 3), 36864)
     """
     inner, outer = problem.in_channels // problem.groups, problem.out_channels // problem.groups
-    taps = _WINOGRAD if kind(problem) == KINDS[1] else math.prod(problem.kernel)
+    taps = _packed_taps(problem)
     if inner == 1 or outer == 1:
         return 4 * problem.groups * taps * max(inner, outer)
     return 4 * problem.groups * taps * max(inner * _whole(outer), outer * _whole(inner))
+
+
+def _packed_taps(problem: Problem) -> int:
+    call = problem.call(contiguous=False)
+    regions = cost.winograd_regions(call) if convolution.candidates(call, exact=False)[0] == "winograd" else None
+    if regions is None:
+        return math.prod(problem.kernel)
+    # Winograd's algorithm has a weight for each product: F(4x4, 3x3) 36 where the filter has 9 taps.
+    return max(math.prod(axis.points * axis.parts for axis in axes) for _, axes in regions)
 
 
 def _whole(channels: int) -> int:

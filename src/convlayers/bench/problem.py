@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from convlayers.ops import cost
+
 Ints = tuple[int, ...]
 
 
@@ -44,6 +46,12 @@ class Problem:
     def function(self) -> str:
         """The name of the function in ``torch.nn.functional`` and in ``convlayers.functional``."""
         return f"conv{'_transpose' if self.transposed else ''}{self.rank}d"
+
+    def call(self, contiguous: bool) -> cost.Call:
+        """What its cost depends on, in one of the layouts."""
+        sizes = (self.size, self.output_size, self.kernel, self.stride, self.dilation)
+        channels = (self.in_channels, self.out_channels, self.groups)
+        return cost.Call(self.transposed, self.batch, *channels, *sizes, contiguous)
 
     @property
     def symmetric(self) -> bool:
