@@ -158,14 +158,18 @@ int64_t segment_count(const Gather& g, int64_t floats) {
   return std::max<int64_t>(1, std::min({kTasks, pixels / kPixels, 1 + kFloats / std::max<int64_t>(floats, 1)}));
 }
 
-// Whether the gradient of a 1x1's weights has its two factors change places: rows of sums are whole blocks of the one that fills
-// them better.
+// Whether the two factors of the weights' gradient change places: rows of sums are of the one that fills vectors, or for a 1x1
+// blocks, better. The factors of a transposed convolution are then those of a convolution, whose taps all pixels share.
 bool turns(const Call& c) {
+  if (!c.zeros || c.groups != 1) return false;
   const auto full = [](int64_t channels) {
     const int64_t block = kernels().block;
     return static_cast<double>(channels / block * block) / static_cast<double>(channels);
   };
-  return c.zeros && c.groups == 1 && c.filter(false).taps() == 1 && full(c.in_channels) > full(c.out_channels);
+  if (c.filter(false).taps() == 1) return full(c.in_channels) > full(c.out_channels);
+  const double here = static_cast<double>(c.in_channels * whole(c.out_channels)),
+               there = static_cast<double>(c.out_channels * whole(c.in_channels));
+  return there < (c.transposed ? 1.1 : 0.8) * here;
 }
 
 // The segments' filter banks are added in their order; the first is the result itself.
