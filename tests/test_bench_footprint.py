@@ -68,7 +68,7 @@ sys.exit(cli.main(["bench", "--memory", "--threads", "2", "--shapes", {str(path)
 
 def test_packed_weights_by_hand(tmp_path: Path) -> None:
     assert footprint.packed(problem(LARGE, tmp_path)) == 4 * 36 * 64 * 128
-    # Three taps by steps of two are none of Winograd's: F(4, 3) along the other axis, six products for each of the three.
+    # Three taps by steps of two are none of its: F(4, 3) along the other axis, six products for each of the three.
     halved = LARGE | {"stride_h": "2", "oh": "32"}
     assert footprint.packed(problem(halved, tmp_path)) == 4 * 6 * 3 * 64 * 128
     assert footprint.packed(problem(halved | {"stride_w": "2", "ow": "32"}, tmp_path)) == 4 * 9 * 64 * 128

@@ -39,7 +39,8 @@ def test_choices_for_instruction_sets_that_this_machine_need_not_have(isa: str) 
     assert fastest(call(64, 56, groups=64), isa) == "depthwise"
     few = 4 if cost.LANES[isa] > 4 else 2  # channels a group: so that two groups share a vector
     assert fastest(call(64, 56, groups=64 // few), isa) == "grouped"
-    assert fastest(call(256, 14, groups=4), isa) == "direct"
+    assert fastest(call(256, 14, groups=4), isa) == "winograd"
+    assert fastest(call(256, 14, groups=4, taps=1), isa) == "direct"
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -70,7 +70,7 @@ Call::Call(const Arguments& a, const Tensor& input, const Tensor& weight, const 
   if (!transposed) out_channels = filter[0];
   STD_TORCH_CHECK(transposed ? filter[0] == in_channels : filter[1] == in_channels / groups,
                   "convlayers: weight does not fit the channels of the input and the groups");
-  STD_TORCH_CHECK(a.algorithm >= 0 && chosen < Algorithm::kCount && (!winograd || groups == 1) &&
+  STD_TORCH_CHECK(a.algorithm >= 0 && chosen < Algorithm::kCount &&
                       (chosen != Algorithm::kDepthwise || groups == in_channels),
                   "convlayers: no such kernel for this convolution");
   STD_TORCH_CHECK(a.activation >= 0 && a.activation < static_cast<int64_t>(ActivationCode::kCount),

@@ -65,7 +65,7 @@ void winograd_pixels(const DirectProblem& p, const Tensor& weight, bool constant
   const Kernels& k = kernels();
   WinogradForm form;
   STD_TORCH_CHECK(winograd_form(*p.gather, form), "convlayers: the gather has not Winograd's form");
-  WinogradPlan cut(*p.gather, form, sizes.columns, sizes.rows, k.lanes, k.block);
+  WinogradPlan cut(*p.gather, form, sizes.groups, sizes.columns, sizes.rows, k.lanes, k.block);
   const ClassView* axis = p.gather->region->axis;
   const WeightForm transformed{WeightForm::kWinograd, strides, sizes,
                                {taps_of(axis[form.u.axis], form.u), taps_of(axis[form.v.axis], form.v),
@@ -73,7 +73,7 @@ void winograd_pixels(const DirectProblem& p, const Tensor& weight, bool constant
   // For a few tiles, weights so many that they come from memory are transformed in less time than their transforms are read.
   constexpr int64_t kTiles = 12;
   const bool worth = cut.slice == 0 || cut.tiles >= kTiles;
-  PackedWeights filters(weight, constant && worth, transformed, cut.blocks * cut.filter_block);
+  PackedWeights filters(weight, constant && worth, transformed, p.groups * cut.blocks * cut.filter_block);
   if (filters.lasting()) cut.slice = 0;
   const Memory sources = workspace(cut.source_floats());
   const auto* filter = static_cast<const float*>(weight.const_data_ptr());
@@ -172,29 +172,24 @@ bool turns(const Call& c) {
   return there < (c.transposed ? 1.1 : 0.8) * here;
 }
 
-// The segments' filter banks are added in their order; the first is the result itself.
-void winograd_weight_grad(WinogradWeightProblem p, float* sums) {
-  const Kernels& k = kernels();
-  const int64_t floats = p.sizes.rows * p.sizes.columns * p.sizes.taps();
-  const Memory banks = p.segments > 1 ? workspace(p.segments * floats) : nullptr;
-  p.result = banks ? banks.get() : sums;
-  run(k.winograd_weight, p);
-  if (!banks) return;
+// Segments of `floats` sums, added in their order.
+void add_segments(const float* segments, int64_t count, int64_t floats, float* sums) {
   constexpr int64_t kPart = 4096;
   parallel((floats + kPart - 1) / kPart, [&](int64_t part) {
     const int64_t first = part * kPart, last = std::min(first + kPart, floats);
-    std::copy(p.result + first, p.result + last, sums + first);
-    for (int64_t s = 1; s < p.segments; ++s)
-      for (int64_t i = first; i < last; ++i) sums[i] += p.result[s * floats + i];
+    std::copy(segments + first, segments + last, sums + first);
+    for (int64_t s = 1; s < count; ++s)
+      for (int64_t i = first; i < last; ++i) sums[i] += segments[s * floats + i];
   });
 }
 
-
-// Segments of `floats` sums, added in their order.
-void add_segments(const float* segments, int64_t count, int64_t floats, float* sums) {
-  std::copy_n(segments, floats, sums);
-  for (int64_t s = 1; s < count; ++s)
-    for (int64_t i = 0; i < floats; ++i) sums[i] += segments[s * floats + i];
+// The segments' filter banks; one alone is the result itself.
+void winograd_weight_grad(WinogradWeightProblem p, float* sums) {
+  const int64_t floats = p.sizes.groups * p.sizes.rows * p.sizes.columns * p.sizes.taps();
+  const Memory banks = p.segments > 1 ? workspace(p.segments * floats) : nullptr;
+  p.result = banks ? banks.get() : sums;
+  run(kernels().winograd_weight, p);
+  if (banks) add_segments(p.result, p.segments, floats, sums);
 }
 
 // The gradient of a bias alone: a walk over the pixels of a 1x1.
@@ -237,7 +232,7 @@ void weight_grad(const Call& c, const Source& input, const Source& grad, const T
   p.output_channels = sizes.rows;
   WinogradForm form;
   const bool winograd = c.winograd && winograd_form(gather, form) && has_every_tap(gather, *gather.region);
-  const auto cut = winograd ? std::optional<WinogradPlan>(std::in_place, gather, form, sizes.columns, sizes.rows, k.lanes, k.block)
+  const auto cut = winograd ? std::optional<WinogradPlan>(std::in_place, gather, form, sizes.groups, sizes.columns, sizes.rows, k.lanes, k.block)
                             : std::nullopt;
   p.segments = winograd ? cut->segments : segment_count(gather, floats);
   const Memory bias_sums = bias && p.segments > 1 ? workspace(p.segments * c.out_channels) : nullptr;

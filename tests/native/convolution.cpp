@@ -193,7 +193,7 @@ void check(const Kernels& k, const Problem& p) {
     run(k.direct, d);
     check_sums(back ? "direct input gradient" : "direct", k, p, back ? gx : y, result);
     const Gather& all = *d.gather;
-    if (p.groups > 1 || !winograd_fits(all)) continue;
+    if (!winograd_fits(all)) continue;
     result = poisoned(static_cast<int64_t>(result.size()));
     d.weight = nullptr;
     d.output = result.data();
@@ -202,8 +202,8 @@ void check(const Kernels& k, const Problem& p) {
       d.gather = &region;
       WinogradForm form;
       winograd_form(region, form);
-      const WinogradPlan plan(region, form, sizes.columns, sizes.rows, k.lanes, k.block);
-      auto filters = poisoned(plan.filter_floats()), sources = poisoned(plan.source_floats());
+      const WinogradPlan plan(region, form, sizes.groups, sizes.columns, sizes.rows, k.lanes, k.block);
+      auto filters = poisoned(p.groups * plan.group_floats()), sources = poisoned(plan.source_floats());
       const WinogradProblem w{d, &plan, weight.data(), strides, sizes, filters.data(), sources.data(), 0, 0};
       if (plan.slice == 0) run(k.winograd_filters, w);
       run_winograd(k, w, [](const auto& kernel, const auto& problem) { run(kernel, problem); });
@@ -232,9 +232,9 @@ void check(const Kernels& k, const Problem& p) {
                    {p.out * p.in * taps, p.in * taps, taps, {kernel[1] * kernel[2], kernel[2], 1}}, gradient.data()};
   run(k.unpack, job);
   check_sums("direct weight gradient", k, p, gw, gradient);
-  if (WinogradForm form; p.groups == 1 && winograd_form(forward.view(), form) &&
+  if (WinogradForm form; winograd_form(forward.view(), form) &&
       has_every_tap(forward.view(), *forward.view().region)) {
-    const WinogradPlan plan(forward.view(), form, p.in, p.out, k.lanes, k.block);
+    const WinogradPlan plan(forward.view(), form, p.groups, p.in, p.out, k.lanes, k.block);
     auto banks = poisoned(segments * static_cast<int64_t>(gw.size()));
     d.result = banks.data();
     d.channel_sums = channel_sums.data();

@@ -66,8 +66,8 @@ bool winograd_fits(const Gather& g) {
   return g.regions > 0;
 }
 
-WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t source_channels, int64_t output_channels,
-                           int64_t lanes, int64_t block)
+WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t groups, int64_t source_channels,
+                           int64_t output_channels, int64_t lanes, int64_t block)
     : form(f) {
   const Region& r = *g.region;
   const int64_t outputs_u = r.axis[f.u.axis].outputs, outputs_v = r.axis[f.v.axis].outputs;
@@ -91,7 +91,7 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t sourc
   slice = shared ? 4 * kWinogradColumns : 0;
   if (!shared) {
     const int64_t fit = kFloats / (points * (source_row + width)) / 6 * 6;
-    const int64_t few = divided(tiles * blocks, kTasks * 12) * 12;
+    const int64_t few = divided(groups * tiles * blocks, kTasks * 12) * 12;
     range = std::max(kLeast, std::min(few, std::clamp(fit, kLeast, kMost)));
     chunk = tiles;
   } else {
@@ -106,7 +106,7 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t sourc
   strips = divided(source_channels, kStrip);
   strip = divided(source_channels, std::max<int64_t>(strips, 1));
   stretch = kStretch;
-  const int64_t tasks = blocks * strips * parts;
+  const int64_t tasks = groups * blocks * strips * parts;
   segments = std::clamp<int64_t>(kTasks / std::max<int64_t>(tasks, 1), 1, std::max<int64_t>(tiles / stretch, 1));
 }
 

@@ -86,13 +86,14 @@ struct WinogradPlan {
   // channels. `stretch` tiles at a time, beside the sums, are to stay in the second-level cache.
   int64_t segments, strips, strip, stretch;
 
-  WinogradPlan(const Gather& g, const WinogradForm& form, int64_t source_channels, int64_t output_channels, int64_t lanes,
-               int64_t block);
-  int64_t filter_floats() const { return slice > 0 ? 0 : blocks * filter_block; }
+  // Channels of one group.
+  WinogradPlan(const Gather& g, const WinogradForm& form, int64_t groups, int64_t source_channels, int64_t output_channels,
+               int64_t lanes, int64_t block);
+  int64_t group_floats() const { return slice > 0 ? 0 : blocks * filter_block; }  // of transformed weights
   int64_t source_floats() const { return shared ? form.points() * source_point : 0; }
 };
 
-// The same computation as `direct` for one group and region, in three kernels: before `winograd` multiplies, `winograd_filters` has
+// The same computation as `direct` for one region, in three kernels: before `winograd` multiplies, `winograd_filters` has
 // written `filters`, unless the plan slices them, and `winograd_sources`, where they are shared, the `sources` of a chunk of
 // tiles. `weight` of the base is not read.
 struct WinogradProblem : DirectProblem {
@@ -100,26 +101,39 @@ struct WinogradProblem : DirectProblem {
   const float* filter;
   FilterStrides strides;
   FilterSizes sizes;
-  float* filters;         // [block of output channels][point][depth][channel of the block]
+  float* filters;         // [group][block of output channels][point][depth][channel of the block]
   float* sources;         // [point][tile of the chunk][depth]
   int64_t first, tiles;   // of the chunk
+  WinogradProblem of_group(int64_t group) const {
+    WinogradProblem p = *this;
+    p.groups = 1;
+    p.source += group * source_channels;
+    p.output += group * output_channels;
+    if (bias) p.bias += group * output_channels;
+    p.filter += group * strides.group;
+    p.filters += group * plan->group_floats();
+    return p;
+  }
 };
 
-// The same computation as `direct_weight` for one group and a region of all taps; the result is a dense filter bank a segment, by these strides.
+// The same computation as `direct_weight` for a region of all taps; the result is a dense filter bank a segment, by these strides.
 struct WinogradWeightProblem : DirectWeightProblem {
   const WinogradPlan* plan;
   FilterStrides strides;
   FilterSizes sizes;
 };
 
-// Runs what follows `winograd_filters`, by run(kernel, problem).
+// Runs what follows `winograd_filters`, by run(kernel, problem); groups that share transformed sources one by one.
 template <class Kernels, class Run>
-void run_winograd(const Kernels& k, WinogradProblem p, const Run& run) {
-  const int64_t chunk = p.plan->chunk;
-  for (p.first = 0; p.first < p.plan->tiles; p.first += chunk) {
-    p.tiles = chunk < p.plan->tiles - p.first ? chunk : p.plan->tiles - p.first;
-    if (p.plan->shared) run(k.winograd_sources, p);
-    run(k.winograd, p);
+void run_winograd(const Kernels& k, const WinogradProblem& all, const Run& run) {
+  const WinogradPlan& plan = *all.plan;
+  for (int64_t g = 0; g < (plan.shared ? all.groups : 1); ++g) {
+    WinogradProblem p = plan.shared ? all.of_group(g) : all;
+    for (p.first = 0; p.first < plan.tiles; p.first += plan.chunk) {
+      p.tiles = plan.chunk < plan.tiles - p.first ? plan.chunk : plan.tiles - p.first;
+      if (plan.shared) run(k.winograd_sources, p);
+      run(k.winograd, p);
+    }
   }
 }
 

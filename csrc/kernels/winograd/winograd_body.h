@@ -235,17 +235,20 @@ class Zeros {
   Scratch<float> data_;
 };
 
-// Tasks: some columns of a block of output channels.
+// Tasks: some columns of a block of output channels of a group.
 inline int64_t filter_strips(const WinogradProblem& p) { return (p.sizes.columns + kFilterColumns - 1) / kFilterColumns; }
-int64_t winograd_filter_tasks(const WinogradProblem& p) { return p.plan->blocks * p.plan->parts * filter_strips(p); }
+int64_t winograd_filter_tasks(const WinogradProblem& p) {
+  return p.groups * p.plan->blocks * p.plan->parts * filter_strips(p);
+}
 void winograd_filters(const WinogradProblem& p, int64_t begin, int64_t end) {
   const auto transform = winograd_transforms(p.plan->form).filters;
-  const int64_t strips = filter_strips(p), parts = p.plan->parts;
+  const int64_t strips = filter_strips(p), parts = p.plan->parts, blocks = p.plan->blocks;
   for (int64_t task = begin; task < end; ++task) {
-    const int64_t block = task / strips / parts, part = task / strips % parts, column = task % strips * kFilterColumns;
+    const WinogradProblem group = p.of_group(task / strips / parts / blocks);
+    const int64_t block = task / strips / parts % blocks, part = task / strips % parts, column = task % strips * kFilterColumns;
     const int64_t whole = rounded(std::min(kBlock, p.output_channels - block * kBlock));
-    transform(p, block, part, column,
-              p.filters + block * p.plan->filter_block + (part * p.sizes.columns + column) * whole, p.plan->filter_point);
+    transform(group, block, part, column,
+              group.filters + block * p.plan->filter_block + (part * p.sizes.columns + column) * whole, p.plan->filter_point);
   }
 }
 
@@ -266,10 +269,10 @@ void winograd_sources(const WinogradProblem& p, int64_t begin, int64_t end) {
   transform_range(p, p.first + first, last - first, zeros.get(), p.sources + first * p.plan->source_row);
 }
 
-// Tasks: ranges of the chunk's tiles by blocks of output channels. A thread that runs the blocks of one range in turn
-// transforms its sources once; one that runs the ranges of one block in turn finds its weights near.
+// Tasks: groups by ranges of the chunk's tiles by blocks of output channels. A thread that runs the blocks of one range in
+// turn transforms its sources once; one that runs the ranges of one block in turn finds its weights near.
 inline int64_t winograd_ranges(const WinogradProblem& p) { return (p.tiles + p.plan->range - 1) / p.plan->range; }
-int64_t winograd_tasks(const WinogradProblem& p) { return p.plan->blocks * winograd_ranges(p); }
+int64_t winograd_tasks(const WinogradProblem& p) { return p.groups * p.plan->blocks * winograd_ranges(p); }
 
 void winograd(const WinogradProblem& p, int64_t begin, int64_t end) {
   const WinogradPlan& plan = *p.plan;
@@ -281,11 +284,13 @@ void winograd(const WinogradProblem& p, int64_t begin, int64_t end) {
   const Zeros zeros(p.source_channels);
   int64_t transformed = -1;
   for (int64_t task = begin; task < end; ++task) {
-    const int64_t block = plan.shared ? task / ranges : task % plan.blocks;
-    const int64_t range = plan.shared ? task % ranges : task / plan.blocks;
+    const WinogradProblem group = p.of_group(task / (plan.blocks * ranges));
+    const int64_t block = plan.shared ? task / ranges % plan.blocks : task % plan.blocks;
+    const int64_t range = plan.shared ? task % ranges : task / plan.blocks % ranges;
     const int64_t first = p.tiles * range / ranges, count = p.tiles * (range + 1) / ranges - first;
-    if (!plan.shared && range != transformed) transform_range(p, p.first + first, count, zeros.get(), own.get());
-    transformed = range;
+    if (!plan.shared && task / plan.blocks != transformed)
+      transform_range(group, p.first + first, count, zeros.get(), own.get());
+    transformed = task / plan.blocks;
     const float* sources = plan.shared ? p.sources + first * plan.source_row : own.get();
     const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
     // Products over `depth` entries from `from` on, added to those before.
@@ -298,18 +303,18 @@ void winograd(const WinogradProblem& p, int64_t begin, int64_t end) {
         });
     };
     if (plan.slice == 0) {
-      multiply(p.filters + block * plan.filter_block, plan.filter_point, 0, plan.depth, false);
+      multiply(group.filters + block * plan.filter_block, plan.filter_point, 0, plan.depth, false);
     } else {
       // A filter's parts one after the other: they may share its lines of the cache.
       for (int64_t c = 0; c < p.source_channels; c += plan.slice)
         for (int64_t part = 0; part < plan.parts; ++part) {
           const int64_t depth = std::min(plan.slice, p.source_channels - c);
           for (int64_t i = 0; i < depth; i += kFilterColumns)
-            transforms.filters(p, block, part, c + i, slice.get() + i * whole, slice_point);
+            transforms.filters(group, block, part, c + i, slice.get() + i * whole, slice_point);
           multiply(slice.get(), slice_point, part * p.source_channels + c, depth, c + part > 0);
         }
     }
-    transforms.outputs(p, p.first + first, count, products.get(), whole, product_point, block * kBlock, width);
+    transforms.outputs(group, p.first + first, count, products.get(), whole, product_point, block * kBlock, width);
   }
 }
 

@@ -7,15 +7,15 @@ namespace {
 
 using convlayers::WinogradWeightProblem;
 
-// G g G' of each tile of the gradient, for `width` output channels from `channel` on: to[point * stride + tile * row + o].
+// G g G' of each tile of a group's gradient, for `width` output channels from `channel` on: to[point * stride + tile * row + o].
 // Unless they are null, the gradients themselves are added to `channel_sums`.
 template <int PU, int MU, int PV, int MV>
-void transform_gradients(const WinogradWeightProblem& p, int64_t first, int64_t count, int64_t channel, int64_t width,
-                         float* to, int64_t row, int64_t stride, float* channel_sums) {
-  TileOutputs<const float, MU, MV> next(*p.gather, *p.plan, first, p.gradient + channel);
+void transform_gradients(const WinogradWeightProblem& p, const float* base, int64_t first, int64_t count, int64_t channel,
+                         int64_t width, float* to, int64_t row, int64_t stride, float* channel_sums) {
+  TileOutputs<const float, MU, MV> next(*p.gather, *p.plan, first, base + channel);
   for (int64_t t = 0; t < count; ++t, to += row) {
     const TileOutputs<const float, MU, MV> gradient = next;
-    if (t + 1 < count) next = TileOutputs<const float, MU, MV>(*p.gather, *p.plan, first + t + 1, p.gradient + channel);
+    if (t + 1 < count) next = TileOutputs<const float, MU, MV>(*p.gather, *p.plan, first + t + 1, base + channel);
     const bool complete = gradient.rows == MU && gradient.columns == MV;
     for (int64_t c = 0; c < width; c += kLanes) {
       const int64_t left = width - c;
@@ -94,8 +94,8 @@ void collect_taps(const WinogradWeightProblem& p, const WinogradPart& part, cons
 }
 
 struct WinogradWeightTransforms {
-  void (*gradients)(const WinogradWeightProblem&, int64_t first, int64_t count, int64_t channel, int64_t width, float* to,
-                    int64_t row, int64_t stride, float* channel_sums);
+  void (*gradients)(const WinogradWeightProblem&, const float* gradient, int64_t first, int64_t count, int64_t channel,
+                    int64_t width, float* to, int64_t row, int64_t stride, float* channel_sums);
   void (*taps)(const WinogradWeightProblem&, const WinogradPart&, const float* sums, int64_t stride, int64_t channels,
                int64_t width, float* weight);
 };
@@ -106,10 +106,10 @@ inline const WinogradWeightTransforms& winograd_weight_transforms(const Winograd
   return with_form(form, [](auto f) -> auto& { return kWinogradWeightTransforms<f.kMU, f.kRU, f.kMV, f.kRV>; });
 }
 
-// Tasks: segments of the tiles, each with sums of its own, by blocks of output channels, by parts of the filters and strips of
-// source channels.
+// Tasks: segments of the tiles, each with sums of its own, by groups, blocks of output channels, parts of the filters and strips
+// of source channels.
 int64_t winograd_weight_tasks(const WinogradWeightProblem& p) {
-  return p.segments * p.plan->blocks * p.plan->parts * p.plan->strips;
+  return p.segments * p.groups * p.plan->blocks * p.plan->parts * p.plan->strips;
 }
 
 void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end) {
@@ -132,7 +132,10 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
     const int64_t index = rest % plan.parts;
     rest /= plan.parts;
     const WinogradPart part(form, index);
-    const int64_t block = rest % plan.blocks, segment = rest / plan.blocks;
+    const int64_t block = rest % plan.blocks;
+    rest /= plan.blocks;
+    const int64_t group = rest % p.groups, segment = rest / p.groups;
+    const float *source = p.source + group * p.source_channels, *gradient = p.gradient + group * p.output_channels;
     const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
     const int64_t begin_tile = plan.tiles * segment / p.segments, end_tile = plan.tiles * (segment + 1) / p.segments;
     const int64_t stretches = std::max<int64_t>(1, (end_tile - begin_tile + plan.stretch - 1) / plan.stretch);
@@ -143,10 +146,10 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
       const int64_t first = begin_tile + (end_tile - begin_tile) * s / stretches;
       const int64_t count = begin_tile + (end_tile - begin_tile) * (s + 1) / stretches - first;
       if (count > 0) {
-        transform({p.gather, p.plan, first, count, p.source, p.outside, zeros.get()}, index, channel, channels, sources.get(),
+        transform({p.gather, p.plan, first, count, source, p.outside, zeros.get()}, index, channel, channels, sources.get(),
                   row, source_point);
         clear(stretch_sums, kBlock);
-        weight_transforms.gradients(p, first, count, block * kBlock, width, gradients.get(), whole, gradient_point,
+        weight_transforms.gradients(p, gradient, first, count, block * kBlock, width, gradients.get(), whole, gradient_point,
                                     sums_channels ? stretch_sums : nullptr);
         if (sums_channels)
           for (int64_t o = 0; o < kBlock; ++o) channel_sums[o] += stretch_sums[o];
@@ -159,10 +162,10 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
         });
     }
     if (sums_channels)
-      std::memcpy(p.channel_sums + segment * p.output_channels + block * kBlock, channel_sums,
+      std::memcpy(p.channel_sums + (segment * p.groups + group) * p.output_channels + block * kBlock, channel_sums,
                   static_cast<size_t>(width) * sizeof(float));
     float* weight = p.result + segment * p.sizes.groups * p.sizes.rows * p.sizes.columns * p.sizes.taps();
-    weight += block * kBlock * p.strides.row + channel * p.strides.column + plain_offset(*p.gather, form, p.strides, part);
+    weight += group * p.strides.group + block * kBlock * p.strides.row + channel * p.strides.column + plain_offset(*p.gather, form, p.strides, part);
     weight_transforms.taps(p, part, sums.get(), sum_point, channels, width, weight);
   }
 }

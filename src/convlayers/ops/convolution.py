@@ -144,7 +144,7 @@ def predicted(call: Call, exact: bool = False) -> dict[str, float]:
 
 
 def _has_many_channels(call: Call) -> bool:
-    return min(call.in_channels, call.out_channels) >= 16
+    return min(call.in_channels, call.out_channels) >= 16 * call.groups
 
 
 def forget() -> None:
@@ -175,10 +175,12 @@ def candidates(call: Call, exact: bool) -> tuple[str, ...]:
         if channelwise:
             return ("depthwise", "direct")
         few = max(call.in_channels, call.out_channels) <= 8 * call.groups
-        return ("grouped", "direct") if few else ("direct", "grouped")
+        ours: tuple[str, ...] = ("grouped", "direct") if few else ("direct", "grouped")
+    else:
+        ours = ("direct",)
     if exact or cost.winograd_regions(call) is None:
-        return ("direct",)
-    return ("winograd", "direct") if _has_many_channels(call) else ("direct", "winograd")
+        return ours
+    return ("winograd", *ours) if _has_many_channels(call) else (*ours, "winograd")
 
 
 def _widening_pays(input: Tensor, weight: Tensor, at: Arguments) -> bool:

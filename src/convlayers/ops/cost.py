@@ -146,10 +146,10 @@ def work(kernel: str, call: Call, lanes: int) -> dict[str, float]:
             # Whole tiles are computed, however few of their outputs are wanted.
             tiles = call.batch * math.prod(axis.tiles(size) for size, axis in zip(sizes, axes, strict=True))
             points, parts = (math.prod(axis[i] for axis in axes) for i in (1, 2))
-            amounts["products"] += tiles * points * parts * call.in_channels * vectors(call.out_channels)
-            amounts["source points"] += tiles * points * parts * vectors(call.in_channels)
-            amounts["output points"] += tiles * points * vectors(call.out_channels)
-            amounts["weights"] += points * parts * call.in_channels * vectors(call.out_channels)
+            amounts["products"] += tiles * points * parts * call.in_channels * vectors(out_group)
+            amounts["source points"] += tiles * points * parts * call.groups * vectors(in_group)
+            amounts["output points"] += tiles * points * call.groups * vectors(out_group)
+            amounts["weights"] += points * parts * call.in_channels * vectors(out_group)
         return amounts
     if kernel == "grouped":
         # As many whole groups as a vector holds of both sides.
