@@ -16,6 +16,11 @@ Ints = tuple[int, ...]
 LANES = {"avx512": 16, "avx2": 8, "neon": 4, "generic": 4}
 
 
+#: As in csrc/kernels/winograd/winograd.cpp: floats of a group's weights that are transformed once for all tiles, at most;
+#: tiles that each transform of more serves.
+_WHOLE, _RANGE = 3 * 2**20, 112
+
+
 class Call(NamedTuple):
     """The sizes of one convolution, or transposed convolution: all that its cost depends on.
 
@@ -149,7 +154,9 @@ def work(kernel: str, call: Call, lanes: int) -> dict[str, float]:
             amounts["products"] += tiles * points * parts * call.in_channels * vectors(out_group)
             amounts["source points"] += tiles * points * parts * call.groups * vectors(in_group)
             amounts["output points"] += tiles * points * call.groups * vectors(out_group)
-            amounts["weights"] += points * parts * call.in_channels * vectors(out_group)
+            # Weights too many to be kept transformed are transformed for some tiles after the other.
+            weights, slices = points * parts * call.in_channels * vectors(out_group), -(-tiles // _RANGE)
+            amounts["weights"] += weights * (slices if weights * lanes > _WHOLE * call.groups else 1)
         return amounts
     if kernel == "grouped":
         # As many whole groups as a vector holds of both sides.
@@ -157,11 +164,23 @@ def work(kernel: str, call: Call, lanes: int) -> dict[str, float]:
         columns = -(-call.groups // together) * vectors(out_group)
         return amounts | {"products": pixels * taps * in_group * columns, "weights": taps * in_group * columns}
     columns = call.groups * vectors(out_group)
+    # Ours leaves out products with zeros beyond a border.
+    pairs = _pairs_inside(call) if kernel == "direct" and not call.transposed else pixels * taps
     return amounts | {
-        "products": pixels * taps * in_group * columns,
+        "products": pairs * in_group * columns,
         "look-ups": pixels * taps * call.groups,
         "weights": taps * in_group * columns,
     }
+
+
+def _pairs_inside(call: Call) -> int:
+    """Pairs of an output and a tap of a convolution that meet within its input, if as much is added below as above."""
+    pairs = call.batch
+    for n, outputs, k, s, d in zip(call.size, call.output_size, call.kernel, call.stride, call.dilation, strict=True):
+        low = max(0, (outputs - 1) * s + (k - 1) * d + 1 - n) // 2
+        starts = [low - tap * d for tap in range(k)]
+        pairs *= sum(max(0, min(outputs - 1, (n - 1 + at) // s) - max(0, -(-at // s)) + 1) for at in starts)
+    return pairs
 
 
 def seconds(kernel: str, call: Call, isa: str) -> float:
