@@ -16,8 +16,8 @@ Ints = tuple[int, ...]
 LANES = {"avx512": 16, "avx2": 8, "neon": 4, "generic": 4}
 
 
-#: As in csrc/kernels/winograd/winograd.cpp: floats of a group's weights that are transformed once for all tiles, at most;
-#: tiles that each transform of more serves.
+#: As in csrc/kernels/winograd/winograd.cpp: floats of a group's weights that are transformed once for all tiles, at
+#: most; tiles that each transform of more serves.
 _WHOLE, _RANGE = 3 * 2**20, 112
 
 

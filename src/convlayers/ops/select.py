@@ -125,8 +125,8 @@ class precision:
     """How much a convolution may round: from here on, or within a ``with`` block.
 
     Args:
-        mode: ``'default'`` lets convolutions of 2 to 7 taps along an axis run by Winograd's algorithm: two to three times
-            the rounding of the definition, and an infinity or NaN spreads to outputs beside those that see it.
+        mode: ``'default'`` lets convolutions of 2 to 7 taps along an axis run by Winograd's algorithm: two to three
+            times the rounding of the definition, and an infinity or NaN spreads to outputs beside those that see it.
             ``'exact'`` takes kernels that add up the definition's products, in one order: a sample's result does not
             depend on its batch.
 
