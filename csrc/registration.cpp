@@ -59,6 +59,12 @@ STABLE_TORCH_LIBRARY(convlayers, m) {
   m.def(
       "avg_pool_input_grad(Tensor grad, SymInt[] input_size, SymInt[] kernel, SymInt[] stride, SymInt[] low, "
       "SymInt[] high, SymInt[] dilation, bool count_include_pad, SymInt divisor, bool channels_last) -> Tensor");
+  // The same in eager mode: the arguments in one tensor (torch/pool.cpp).
+  m.def("max_pool.packed(Tensor input, Tensor packed) -> Tensor");
+  m.def("max_pool_with_taps.packed(Tensor input, Tensor packed) -> (Tensor, Tensor)");
+  m.def("max_pool_input_grad.packed(Tensor grad, Tensor taps, Tensor packed, bool channels_last) -> Tensor");
+  m.def("avg_pool.packed(Tensor input, Tensor packed) -> Tensor");
+  m.def("avg_pool_input_grad.packed(Tensor grad, Tensor packed, bool channels_last) -> Tensor");
   m.def(
       "fractional_max_pool(Tensor input, Tensor samples, SymInt[] output_size, SymInt[] kernel) -> (Tensor, Tensor)");
   m.def("max_unpool(Tensor input, Tensor indices, SymInt[] output_size) -> Tensor");
@@ -86,6 +92,11 @@ STABLE_TORCH_LIBRARY_IMPL(convlayers, CPU, m) {
   m.impl("max_pool_input_grad", TORCH_BOX(&convlayers::max_pool_input_grad));
   m.impl("avg_pool", TORCH_BOX(&convlayers::avg_pool));
   m.impl("avg_pool_input_grad", TORCH_BOX(&convlayers::avg_pool_input_grad));
+  m.impl("max_pool.packed", TORCH_BOX(&convlayers::max_pool_packed));
+  m.impl("max_pool_with_taps.packed", TORCH_BOX(&convlayers::max_pool_with_taps_packed));
+  m.impl("max_pool_input_grad.packed", TORCH_BOX(&convlayers::max_pool_input_grad_packed));
+  m.impl("avg_pool.packed", TORCH_BOX(&convlayers::avg_pool_packed));
+  m.impl("avg_pool_input_grad.packed", TORCH_BOX(&convlayers::avg_pool_input_grad_packed));
   m.impl("fractional_max_pool", TORCH_BOX(&convlayers::fractional_max_pool));
   m.impl("max_unpool", TORCH_BOX(&convlayers::max_unpool));
   m.impl("pool_scatter", TORCH_BOX(&convlayers::pool_scatter));

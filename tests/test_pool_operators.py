@@ -163,7 +163,31 @@ def test_vmap_over_unpooling_and_samples() -> None:
     assert torch.equal(pooled[1], one)
 
 
+@pytest.mark.parametrize("channels_last", LAYOUTS)
+def test_packed_arguments_mean_the_same(channels_last: bool) -> None:
+    x = tensor(2, 5, 7, 8, channels_last=channels_last, grad=False)
+    at = Windows((4, 3), (3, 4), (2, 3), (1, 1), (1, 2), (1, 2))
+    most = (at.kernel, at.stride, at.low, at.dilation)
+    packed = pool._packed(x.shape[2:], at, False, 5)
+    y, taps = OPS.max_pool_with_taps(x, at.output_size, *most)
+    for got in (OPS.max_pool.packed(x, packed), OPS.max_pool_with_taps.packed(x, packed)[0]):
+        assert torch.equal(got, y)
+    back = OPS.max_pool_input_grad(y, taps, x.shape[2:], *most, channels_last)
+    assert torch.equal(OPS.max_pool_input_grad.packed(y, taps, packed, channels_last), back)
+    assert torch.equal(OPS.avg_pool.packed(x, packed), OPS.avg_pool(x, *at, False, 5))
+    back = OPS.avg_pool_input_grad(y, x.shape[2:], *at[1:], False, 5, channels_last)
+    assert torch.equal(OPS.avg_pool_input_grad.packed(y, packed, channels_last), back)
+    adaptive = pool._packed(x.shape[2:], Windows((3, 3), (), (), (), (), ()))
+    means = OPS.avg_pool(x, [3, 3], [], [], [], [], [], False, 0)
+    assert torch.equal(OPS.avg_pool.packed(x, adaptive), means)
+
+
 BARE = [
+    lambda: OPS.max_pool.packed(torch.zeros(1, 1, 4), torch.zeros(0, dtype=torch.int64)),
+    lambda: OPS.max_pool.packed(torch.zeros(1, 1, 4), torch.tensor([1, 0, 0, 4, 2, 2])),
+    lambda: OPS.max_pool.packed(torch.zeros(1, 1, 4), torch.ones(10)),
+    lambda: OPS.max_pool.packed(torch.zeros(1, 1, 4), torch.tensor([4, 0, 0, 4, 2, 2, 2, 0, 0, 1])),
+    lambda: OPS.avg_pool.packed(torch.zeros(1, 1, 4), torch.tensor([1, 0, 0, 4, 2, 2, 0, 0, 0, 1])),
     lambda: OPS.max_pool(torch.zeros(1, 1, 4).double(), [2], [2], [2], [0], [1]),
     lambda: OPS.max_pool(torch.zeros(1, 4), [2], [2], [2], [0], [1]),
     lambda: OPS.max_pool(torch.zeros(1, 1, 4), [2], [0], [2], [0], [1]),

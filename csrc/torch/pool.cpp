@@ -286,6 +286,68 @@ Tensor avg_pool_input_grad(const Tensor& grad, Ints input_size, Ints kernel, Int
   return pool(kernels().avg_pool_adjoint, {.average = true, .adjoint = true}, p, grad, channels_last, input_size);
 }
 
+namespace {
+
+// What a packed call says: three numbers, and seven for each axis.
+struct Packed {
+  bool count_padding;
+  int64_t divisor;
+  Ints input, output, kernel, stride, low, high, dilation;
+
+  explicit Packed(const Tensor& packed) {
+    constexpr int64_t kHead = 3, kAxis = 7;
+    STD_TORCH_CHECK(packed.is_cpu() && packed.scalar_type() == ScalarType::Long && packed.dim() == 1 &&
+                        packed.layout() == torch::headeronly::Layout::Strided && packed.is_contiguous() &&
+                        packed.numel() > kHead,
+                    "convlayers: a packed call must be a vector of int64 on the CPU");
+    const auto* word = static_cast<const int64_t*>(packed.const_data_ptr());
+    const int64_t rank = word[0];
+    STD_TORCH_CHECK(rank >= 1 && rank <= 3 && packed.numel() == kHead + kAxis * rank,
+                    "convlayers: a packed call must have 3 numbers and 7 for each of 1 to 3 spatial axes");
+    count_padding = word[1] != 0;
+    divisor = word[2];
+    const bool adaptive = word[kHead + 2] == 0;
+    for (word += kHead; static_cast<int64_t>(input.size()) < rank; word += kAxis) {
+      input.push_back(word[0]);
+      output.push_back(word[1]);
+      if (adaptive) continue;
+      kernel.push_back(word[2]);
+      stride.push_back(word[3]);
+      low.push_back(word[4]);
+      high.push_back(word[5]);
+      dilation.push_back(word[6]);
+    }
+  }
+};
+
+}  // namespace
+
+Tensor max_pool_packed(const Tensor& input, const Tensor& packed) {
+  const Packed p(packed);
+  return max_pool(input, p.output, p.kernel, p.stride, p.low, p.dilation);
+}
+
+std::tuple<Tensor, Tensor> max_pool_with_taps_packed(const Tensor& input, const Tensor& packed) {
+  const Packed p(packed);
+  return max_pool_with_taps(input, p.output, p.kernel, p.stride, p.low, p.dilation);
+}
+
+Tensor max_pool_input_grad_packed(const Tensor& grad, const Tensor& taps, const Tensor& packed, bool channels_last) {
+  const Packed p(packed);
+  return max_pool_input_grad(grad, taps, p.input, p.kernel, p.stride, p.low, p.dilation, channels_last);
+}
+
+Tensor avg_pool_packed(const Tensor& input, const Tensor& packed) {
+  const Packed p(packed);
+  return avg_pool(input, p.output, p.kernel, p.stride, p.low, p.high, p.dilation, p.count_padding, p.divisor);
+}
+
+Tensor avg_pool_input_grad_packed(const Tensor& grad, const Tensor& packed, bool channels_last) {
+  const Packed p(packed);
+  return avg_pool_input_grad(grad, p.input, p.kernel, p.stride, p.low, p.high, p.dilation, p.count_padding, p.divisor,
+                             channels_last);
+}
+
 std::tuple<Tensor, Tensor> fractional_max_pool(const Tensor& input, const Tensor& samples, Ints output_size,
                                                Ints kernel) {
   const size_t rank = output_size.size();

@@ -22,6 +22,13 @@ Tensor avg_pool(const Tensor& input, Ints output_size, Ints kernel, Ints stride,
 Tensor avg_pool_input_grad(const Tensor& grad, Ints input_size, Ints kernel, Ints stride, Ints low, Ints high,
                            Ints dilation, bool count_include_pad, int64_t divisor, bool channels_last);
 
+// The same, their arguments that are no tensors in one, as ops/pool.py packs them.
+Tensor max_pool_packed(const Tensor& input, const Tensor& packed);
+std::tuple<Tensor, Tensor> max_pool_with_taps_packed(const Tensor& input, const Tensor& packed);
+Tensor max_pool_input_grad_packed(const Tensor& grad, const Tensor& taps, const Tensor& packed, bool channels_last);
+Tensor avg_pool_packed(const Tensor& input, const Tensor& packed);
+Tensor avg_pool_input_grad_packed(const Tensor& grad, const Tensor& packed, bool channels_last);
+
 std::tuple<Tensor, Tensor> fractional_max_pool(const Tensor& input, const Tensor& samples, Ints output_size, Ints kernel);
 
 Tensor max_unpool(const Tensor& input, const Tensor& indices, Ints output_size);

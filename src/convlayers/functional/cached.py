@@ -9,9 +9,9 @@ import torch
 
 
 def cached(function: Any) -> Any:
-    """``function``, remembered for plain arguments: integers, names, tuples of them, and floats outside tuples. Others
-    are checked afresh (1.0 equals 1 but is no integer), and all are where torch compiles or traces: symbolic sizes are
-    never kept."""
+    """``function``, remembered for plain arguments: integers, names, None, tuples of integers and names, and floats
+    outside tuples. Others are checked afresh (1.0 equals 1 but is no integer), and all are where torch compiles or
+    traces: symbolic sizes are never kept."""
     remembered = functools.lru_cache(maxsize=4096, typed=True)(function)
 
     @functools.wraps(function)
@@ -27,7 +27,7 @@ def cached(function: Any) -> Any:
     return call
 
 
-_PLAIN = frozenset((int, str, float, bool))
+_PLAIN = frozenset((int, str, float, bool, type(None)))
 _INTS = frozenset((int,))
 
 

@@ -56,6 +56,7 @@ def window(
     return kernel, strides(stride, kernel), entries, spread, flag("ceil_mode", ceil_mode)
 
 
+@cached
 def windows(
     size: Ints,
     kernel_size: IntOrInts,
@@ -71,19 +72,13 @@ def windows(
             do not fit.
         TypeError: for arguments of other types.
     """
-    return _windows(size, *window(len(size), kernel_size, stride, padding, dilation, ceil_mode))
-
-
-@cached
-def _windows(
-    size: Ints, kernel: Ints, stride: Ints, padding: tuple[PaddingEntry, ...], dilation: Ints, ceil_mode: bool
-) -> Windows:
+    kernel, steps, entries, spread, ceil = window(len(size), kernel_size, stride, padding, dilation, ceil_mode)
     low, high, outputs = [], [], []
-    for n, k, s, entry, d in zip(size, kernel, stride, padding, dilation, strict=True):
+    for n, k, s, entry, d in zip(size, kernel, steps, entries, spread, strict=True):
         reach = geometry.reach(k, d)
         lo, hi = geometry.amounts(entry, n, k, s, d)
         geometry.check_extents(n, k, s, lo, hi, d)
-        output = geometry.output_size(n, k, s, lo, hi, d, ceil_mode)
+        output = geometry.output_size(n, k, s, lo, hi, d, ceil)
         if output < 1:
             raise ArgumentError(
                 f"kernel_size must not exceed the padded input: {k} elements {d} apart reach {reach}; received an axis "
@@ -95,7 +90,7 @@ def _windows(
     geometry.check_elements(*outputs)
     if math.prod(kernel) > geometry.LIMIT:
         raise ArgumentError(f"kernel_size must have at most 2**63 - 1 elements; received {kernel}")
-    return Windows(tuple(outputs), kernel, stride, tuple(low), tuple(high), dilation)
+    return Windows(tuple(outputs), kernel, steps, tuple(low), tuple(high), spread)
 
 
 def _check_padding(entry: PaddingEntry, reach: int) -> None:

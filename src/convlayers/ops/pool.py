@@ -16,6 +16,7 @@ Windows come as :class:`Windows`, or, empty, mean adaptive ones (ops/windows.py)
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -39,9 +40,7 @@ def max_pool(input: Tensor, windows: Windows, indices: bool) -> tuple[Tensor, Te
     """
     if _kernel("max_pool", input) == "torch":
         return pool_torch.max_pool(input, windows, indices)
-    return _native_max(
-        input, windows.output_size, windows.kernel, windows.stride, windows.low, windows.dilation, indices
-    )
+    return _native_max(input, windows, indices)
 
 
 def adaptive_max_pool(input: Tensor, output_size: Ints, indices: bool) -> tuple[Tensor, Tensor | None]:
@@ -49,17 +48,23 @@ def adaptive_max_pool(input: Tensor, output_size: Ints, indices: bool) -> tuple[
     if _kernel("adaptive_max_pool", input) == "torch":
         output, at = pool_torch.ADAPTIVE_MAX[len(output_size)](input, output_size)
         return output, at if indices else None
-    return _native_max(input, output_size, (), (), (), (), indices)
+    return _native_max(input, Windows(output_size, (), (), (), (), ()), indices)
 
 
-def _native_max(input: Tensor, *geometry: Any) -> tuple[Tensor, Tensor | None]:
-    *windows, indices = geometry
-    if not _needs_grad(input) and not indices:
-        return _max(input, *windows), None
-    # For a gradient, to know the tap is enough: a byte, which tells a window's elements but not a plane's.
-    if not indices and windows[1] and math.prod(windows[1]) < _TAPS:
-        return _max_with_taps(input, *windows)[0], None
-    output, at = _max_with_indices(input, *windows)
+def _native_max(input: Tensor, windows: Windows, indices: bool) -> tuple[Tensor, Tensor | None]:
+    output_size, kernel, stride, low, _, dilation = windows
+    if not indices:
+        # For a gradient, to know the tap is enough: a byte, which tells a window's elements but not a plane's.
+        in_a_byte = kernel and math.prod(kernel) < _TAPS
+        needs_grad = _needs_grad(input)
+        if _is_eager() and (in_a_byte or not needs_grad):
+            packed = _packed(input.shape[2:], windows)
+            return (_apply_max(input, windows, packed) if needs_grad else _PACKED_MAX(input, packed)), None
+        if not needs_grad:
+            return _max(input, output_size, kernel, stride, low, dilation), None
+        if in_a_byte:
+            return _max_with_taps(input, output_size, kernel, stride, low, dilation)[0], None
+    output, at = _max_with_indices(input, output_size, kernel, stride, low, dilation)
     return output, at if indices else None
 
 
@@ -96,14 +101,36 @@ def avg_pool(input: Tensor, windows: Windows, count_include_pad: bool, divisor: 
     """
     if _kernel("avg_pool", input) == "torch":
         return pool_torch.avg_pool(input, windows, count_include_pad, divisor)
-    return _average(input, *windows, count_include_pad, divisor)
+    return _native_average(input, windows, count_include_pad, divisor)
 
 
 def adaptive_avg_pool(input: Tensor, output_size: Ints) -> Tensor:
     """As :func:`avg_pool`, over adaptive windows."""
     if _kernel("adaptive_avg_pool", input) == "torch":
         return pool_torch.ADAPTIVE_AVG[len(output_size)](input, output_size)
-    return _average(input, output_size, (), (), (), (), (), False, 0)
+    return _native_average(input, Windows(output_size, (), (), (), (), ()), False, 0)
+
+
+def _native_average(input: Tensor, windows: Windows, count_include_pad: bool, divisor: int) -> Tensor:
+    if not _is_eager():
+        return _average(input, *windows, count_include_pad, divisor)
+    packed = _packed(input.shape[2:], windows, count_include_pad, divisor)
+    if _needs_grad(input):
+        return _apply_average(input, (*windows, count_include_pad, divisor), packed)
+    return _PACKED_AVERAGE(input, packed)
+
+
+def _is_eager() -> bool:
+    """Whether nobody looks at the operators' arguments."""
+    return not (torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._len_torch_dispatch_stack() > 0)
+
+
+@functools.lru_cache(maxsize=4096)
+def _packed(size: Ints, windows: Windows, count_include_pad: bool = False, divisor: int = 0) -> Tensor:
+    """All arguments that are no tensors as one, for the operators' ``packed`` overloads; the order is that of
+    csrc/torch/pool.cpp. An adaptive window has a kernel of 0."""
+    axes = zip(size, *(entry or (0,) * len(size) for entry in windows), strict=True)
+    return torch.tensor([len(size), count_include_pad, divisor, *(word for axis in axes for word in axis)])
 
 
 def _needs_grad(input: Tensor) -> bool:
@@ -185,7 +212,7 @@ def _(source, indices):
 
 def _keep_layout(ctx: Any, tensor: Tensor) -> None:
     # Its gradient is wanted in the same size and layout.
-    ctx.size, ctx.channels_last = tensor.shape[2:], is_channels_last(tensor)
+    ctx.size, ctx.channels_last = tensor.shape[2:], not tensor.is_contiguous() and is_channels_last(tensor)
 
 
 def _setup_max(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -282,6 +309,53 @@ def _setup_average_grad(ctx: Any, inputs: tuple, output: Tensor) -> None:
 def _backward_average_grad(ctx: Any, second: Tensor) -> tuple:
     return _average(second, ctx.size, *ctx.geometry), *[None] * 9
 
+
+class _EagerMax(torch.autograd.Function):
+    """Maxima of eager calls: the same, with packed arguments."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, windows: Windows, packed: Tensor) -> Tensor:
+        output, taps = _PACKED_MAX_WITH_TAPS(input, packed)
+        _keep_layout(ctx, input)
+        ctx.windows, ctx.packed = windows, packed
+        ctx.save_for_backward(taps)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple:
+        (taps,) = ctx.saved_tensors
+        if torch.is_grad_enabled() or not _is_eager():  # to be differentiated again, or traced
+            at = ctx.windows
+            geometry = at.kernel, at.stride, at.low, at.dilation
+            return _max_grad(grad, taps, ctx.size, *geometry, ctx.channels_last), None, None
+        return _PACKED_MAX_GRAD(grad, taps, ctx.packed, ctx.channels_last), None, None
+
+
+class _EagerAverage(torch.autograd.Function):
+    """Averages of eager calls: the same, with packed arguments."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, geometry: tuple, packed: Tensor) -> Tensor:
+        _keep_layout(ctx, input)
+        ctx.geometry, ctx.packed = geometry, packed
+        return _PACKED_AVERAGE(input, packed)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple:
+        if torch.is_grad_enabled() or not _is_eager():
+            return _average_grad(grad, ctx.size, *ctx.geometry[1:], ctx.channels_last), None, None
+        return _PACKED_AVERAGE_GRAD(grad, ctx.packed, ctx.channels_last), None, None
+
+
+# Without the handling of torch.func's transforms, in which torch's own operators run.
+_apply_max = super(torch.autograd.Function, _EagerMax).apply
+_apply_average = super(torch.autograd.Function, _EagerAverage).apply
+
+_PACKED_MAX = torch.ops.convlayers.max_pool.packed
+_PACKED_MAX_WITH_TAPS = torch.ops.convlayers.max_pool_with_taps.packed
+_PACKED_MAX_GRAD = torch.ops.convlayers.max_pool_input_grad.packed
+_PACKED_AVERAGE = torch.ops.convlayers.avg_pool.packed
+_PACKED_AVERAGE_GRAD = torch.ops.convlayers.avg_pool_input_grad.packed
 
 _max = library.differentiable("max_pool", _setup_max, _backward_max)
 _max_with_taps = library.differentiable("max_pool_with_taps", _setup_taps, _backward_taps)
