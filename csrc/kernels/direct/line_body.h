@@ -75,6 +75,9 @@ void run_line_tile(const LineTile& t) {
     // A pointer for three rows each: an address has room for one register and twice it.
     const float* at[(Rows + 2) / 3];
     for (int r = 0; r < Rows; r += 3) at[r / 3] = t.line[l].at + (t.first + r) * pixel;
+    // What the next tile reads, where pixels are more than a line of the cache apart: too far for the processor to foresee.
+    if (pixel > 16)
+      for (int64_t i = Rows * pixel; i < 2 * Rows * pixel; i += 16) __builtin_prefetch(at[0] + i);
     for (int64_t i = 0; i < t.run; ++i, weight += Vectors * kLanes) {
       Vec w[Vectors];
 #pragma GCC unroll 4
