@@ -96,7 +96,8 @@ struct RowTile {
   int64_t groups, singles, direction;
   float* const* output;
   // What the row below will be the first to read: as one stretch of memory, of which each vector of channels fetches a
-  // part, or pixel by pixel.
+  // part, or pixel by pixel. It is fetched to the second-level cache: pixels of a power of two of channels share a few sets
+  // of the first, and would drive out each other and what is being read.
   const float* below;
   int64_t stretch, apart;
 };
@@ -117,7 +118,7 @@ void run_row_tile(const DepthwiseProblem& p, const Places& places, const RowTile
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) sum[i] = bias;
 #pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) __builtin_prefetch(s.below + at.source * s.stretch + i * s.apart);
+  for (int i = 0; i < Rows; ++i) __builtin_prefetch(s.below + at.source * s.stretch + i * s.apart, 0, 2);
   for (int64_t l = 0; l < s.lines; ++l) {
     const int64_t* tap = s.line[l].tap;
     const Window* window = s.window;
@@ -296,7 +297,7 @@ class RowTiles {
 struct DepthwiseScratch {
   Scratch<const float*> table;
   Scratch<SourceLine> line;  // [row][line]
-  int64_t lines[16];         // of each row of a band
+  int64_t lines[17];         // of each row of a band, and of the one below it
   Pixels pixels;
 };
 
@@ -313,11 +314,13 @@ void run_rows(const DepthwiseProblem& p, const Places& places, const RowTiles& t
                s.groups, s.singles, s.direction, output, nullptr, 1, 0};
   const bool dense = Own && to - from == places.count() && tile.jump <= to * kLanes;
   for (int64_t h = band.first; h < band.last; ++h) {
-    const int64_t row = h - band.first, next = row + (h + 1 < band.last ? 1 : 0);
+    const int64_t row = h - band.first, next = row + (h + 1 < r.axis[1].outputs ? 1 : 0);
     if (scratch.lines[row] == kBordered) continue;
     tile.line = scratch.line.get() + row * most;
     tile.lines = scratch.lines[row];
-    const float* below = scratch.lines[next] > 0 ? scratch.line.get()[next * most + scratch.lines[next] - 1].at : p.source;
+    // Sources ascend with the lines, or, in a gradient, descend.
+    const SourceLine* under = scratch.line.get() + next * most;
+    const float* below = scratch.lines[next] > 0 ? std::max(under[0].at, under[scratch.lines[next] - 1].at) : p.source;
     float* to_row = p.output + Row(*p.gather, r, band.batch, band.depth, h).output;
     for (const RowPart* part = tiles.begin(region); part < tiles.end(region); ++part) {
       if (part->rows == 0) continue;
@@ -341,7 +344,7 @@ void run_depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
   int64_t most_taps = 0;
   for (int64_t i = 0; i < g.regions; ++i) most_taps = std::max(most_taps, g.region[i].taps);
   DepthwiseScratch scratch{
-      Scratch<const float*>(most_taps * kDepthwiseRows), Scratch<SourceLine>(most_taps * bands.rows()), {}, {}};
+      Scratch<const float*>(most_taps * kDepthwiseRows), Scratch<SourceLine>(most_taps * (bands.rows() + 1)), {}, {}};
   const RowTiles tiles(p);
   for (int64_t task = begin; task < end; ++task) {
     const int64_t from = vectors * (task % parts) / parts, to = vectors * (task % parts + 1) / parts;
@@ -351,7 +354,7 @@ void run_depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
       const Band band = bands.find(r, task / parts);
       const bool slides = s.first < s.last && band.first < band.last;
       if (slides) {
-        for (int64_t h = band.first; h < band.last; ++h)
+        for (int64_t h = band.first; h < std::min(band.last + 1, r.axis[1].outputs); ++h)
           scratch.lines[h - band.first] = fill_row(p, r, s, Row(g, r, band.batch, band.depth, h),
                                                    scratch.line.get() + (h - band.first) * (r.taps / r.axis[2].taps));
         run_rows<Own>(p, places, tiles, i, band, scratch, from, to);
