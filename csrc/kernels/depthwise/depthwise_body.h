@@ -188,7 +188,7 @@ constexpr std::array<RowTileFunction, sizeof...(Rows)> row_tiles(std::integer_se
   return {run_row_tile<Own, Rows + 1, Taps, Stride>...};
 }
 // As many sums as registers hold beside weights and a source.
-constexpr int kStraightRows = kVectors == 4 ? 14 : 8;
+constexpr int kStraightRows = kVectors == 4 ? 14 : 10;
 template <bool Own, int Taps, int Stride>
 constexpr auto kRowTile = row_tiles<Own, Taps, Stride>(std::make_integer_sequence<int, kStraightRows>{});
 template <bool Own>
