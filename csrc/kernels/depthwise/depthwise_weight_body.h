@@ -74,6 +74,8 @@ struct RowSum {
   const float* const* line;      // [row][line of the filter]: null outside
   const float* const* gradient;  // of each row
   int64_t rows, lines;
+  int64_t left;  // the last row that there are lines and a gradient of
+  bool first;    // of the filter's taps: the gradient below is still to be fetched
   const Outputs* outputs;
   const Window* window;  // of each of the outputs
   int64_t count;
@@ -98,11 +100,23 @@ void sum_rows(const RowSum& s, const Sums<Own>& sums) {
   for (int64_t row = 0; row < s.rows; ++row) {
     const float* const* line = s.line + row * s.lines;
     const float* gradient = s.gradient[row] + sums.output;
+    // What the row below will be the first to read is fetched meanwhile, as in the other direction.
+    const int64_t below = std::min(row + s.rows, s.left);
+    const float* const* under = s.line + below * s.lines;
+    const float* next_gradient = s.gradient[below] + sums.output;
+    const float* next_source = std::max(std::max(under[0], under[kLines - 1]), line[kLines - 1]);
+    if (!next_source) next_source = next_gradient;
     for (int64_t k = 0; k < s.count; ++k) {
       const int64_t* offset = s.offset + s.outputs[k].first;
       const Window& window = s.window[k];
       const auto slide = [&]<int Count>(std::integral_constant<int, Count>) __attribute__((always_inline)) {
         Vec g[Count];
+#pragma GCC unroll 8
+        for (int i = 0; i < Count; ++i) {
+          if (s.first) __builtin_prefetch(next_gradient + offset[i * s.every], 0, 2);
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < Count; ++i) __builtin_prefetch(next_source + window.at + read.channel + i * Stride * s.unit, 0, 2);
 #pragma GCC unroll 8
         for (int i = 0; i < Count; ++i) g[i] = load(gradient + offset[i * s.every], lanes);
 #pragma GCC unroll 4
@@ -215,7 +229,7 @@ void for_step_runs(int64_t steps, int64_t most, const F& f) {
 // Some rows of a band: as many at a time as make a few outputs, and of those all taps, so that what they share stays near.
 template <bool Own>
 void sum_band(const DepthwiseWeightProblem& p, const Places& places, const Region& r, const Slide& s,
-              const SlidingOutputs& all, RowSum sum, int64_t rows, int64_t from, int64_t to, float* result) {
+              const SlidingOutputs& all, RowSum sum, int64_t rows, int64_t left, int64_t from, int64_t to, float* result) {
   constexpr int64_t kWidth = 28;
   const int64_t most = Own ? most_lines(static_cast<int>(s.taps)) : 1, portions = (sum.lines + most - 1) / most;
   const int64_t together = std::max<int64_t>(1, kWidth / (s.last - s.first));
@@ -225,6 +239,7 @@ void sum_band(const DepthwiseWeightProblem& p, const Places& places, const Regio
     for (int64_t first = 0, last = 0; first < all.count(); first = last) {
       for (int64_t width = 0; last < all.count() && (width += all.outputs()[last].count) <= kWidth;) ++last;
       sum.rows = std::min(together, rows - row);
+      sum.left = left - row;
       sum.gradient = gradient + row;
       sum.outputs = all.outputs() + first;
       sum.count = last - first;
@@ -234,6 +249,7 @@ void sum_band(const DepthwiseWeightProblem& p, const Places& places, const Regio
           sum.line = line + row * sum.lines + l;
           for (int64_t k = 0; k < s.groups + s.singles; ++k) {
             const bool single = k >= s.groups;
+            sum.first = portion == 0 && k == 0;
             const int64_t tap = single ? s.groups * s.taps + k - s.groups : k * s.taps;
             sum.window = all.windows(k) + first;
             sum.unit = (single ? s.jump : s.unit) * s.straight.step;
@@ -264,7 +280,7 @@ void run_depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_
   const int64_t vector_floats = g.filter_taps * p.source_channels * kLanes;
   int64_t most_taps = 0;
   for (int64_t i = 0; i < g.regions; ++i) most_taps = std::max(most_taps, g.region[i].taps);
-  const Scratch<const float*> table(most_taps * kChunk), line(most_taps * bands.rows()), gradient(bands.rows());
+  const Scratch<const float*> table(most_taps * kChunk), line(most_taps * (bands.rows() + 1)), gradient(bands.rows() + 1);
   Pixels pixels;
   const auto range = [&](int64_t part) { return vectors * part / parts; };  // of a task's vectors
   const auto sums = [&](int64_t task) { return p.result + task / parts * vectors * vector_floats; };
@@ -315,19 +331,27 @@ void run_depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_
             sum_all_taps<Own>(p, r, count, pixels, table.get(), Sums<Own>(p, places, v, j, result));
       };
       for_bands(task, r, [&](const Band& band) {
+        // Lines of a row; false where some are outside, and the border is not of zeros.
         int64_t rows = 0;
-        for (int64_t h = band.first; h < band.last; ++h) {
-          const Row row(g, r, band.batch, band.depth, h);
+        const auto find_row = [&](const Row& row) {
           bool zeros = s.first < s.last;
           for (int64_t l = 0; zeros && l < sum.lines; ++l) {
             const Line found = find_line(g, r, row, s.straight, l, p.source, p.outside);
             line.get()[rows * sum.lines + l] = found.outside ? nullptr : found.at;
             zeros = !found.outside || *found.at == 0;
           }
-          if (zeros) gradient.get()[rows++] = p.gradient + row.output;
+          if (zeros) gradient.get()[rows] = p.gradient + row.output;
+          return zeros;
+        };
+        for (int64_t h = band.first; h < band.last; ++h) {
+          const Row row(g, r, band.batch, band.depth, h);
+          const bool zeros = find_row(row);
+          rows += zeros;
           for_others(r, row, zeros ? s.first : 0, zeros ? s.last : 0, kChunk, pixels, others);
         }
-        if (rows > 0) sum_band<Own>(p, places, r, s, outputs, sum, rows, from, to, result);
+        // The row below the band is the next to be read.
+        const bool below = band.last < r.axis[1].outputs && find_row(Row(g, r, band.batch, band.depth, band.last));
+        if (rows > 0) sum_band<Own>(p, places, r, s, outputs, sum, rows, rows - 1 + below, from, to, result);
         add_gradients(task, r, band);
       });
     }
