@@ -198,6 +198,30 @@ def transposed() -> Iterator[Layer]:
     yield from traced("fcn8s", sequential(up | {"upscore8": nn.ConvTranspose2d(21, 21, 16, 8)}), 1, 21, 16, 16)
 
 
+# --- groups -----------------------------------------------------------------------------------------------------------
+
+
+def grouped() -> Iterator[Layer]:
+    """The layers in groups of ResNeXt-50 32x4d (Xie et al. 2016, arXiv 1611.05431, table 1), RegNetX-4.0GF and
+    RegNetY-16GF (Radosavovic et al. 2020, 2003.13678, figures 16 and 17), ShuffleNet 1x of 3 groups (Zhang et al. 2017,
+    1707.01083, table 1)."""
+    for name, widths, depths, group in (
+        ("resnext50", (128, 256, 512, 1024), (3, 4, 6, 3), (4, 8, 16, 32)),
+        ("regnetx_4gf", (80, 240, 560, 1360), (2, 5, 14, 2), (40,) * 4),
+        ("regnety_16gf", (224, 448, 1232, 3024), (2, 4, 11, 1), (112,) * 4),
+    ):
+        for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+            for block in range(depth):
+                stride = 1 if block or (name == "resnext50" and stage == 0) else 2
+                layer = nn.Conv2d(width, width, 3, stride, 1, groups=width // group[stage])
+                yield f"{name}.{stage + 1}_{block + 1}", layer, (32, width, *(stride * (56 >> stage),) * 2)
+    for stage, (width, side, units) in enumerate(((240, 28, 3), (480, 14, 7), (960, 7, 3)), 2):
+        for unit in range(2, units + 2):
+            reduce, expand = nn.Conv2d(width, width // 4, 1, groups=3), nn.Conv2d(width // 4, width, 1, groups=3)
+            yield f"shufflenet.{stage}_{unit}.reduce", reduce, (32, width, side, side)
+            yield f"shufflenet.{stage}_{unit}.expand", expand, (32, width // 4, side, side)
+
+
 # --- depthwise --------------------------------------------------------------------------------------------------------
 
 
@@ -302,8 +326,8 @@ def wavenet() -> Iterator[Layer]:
 NETWORKS: dict[str, Callable[[], Iterable[Layer]]] = {
     network.__name__: network
     for network in (
-        resnet50, mobilenet_v2, convnext_t, vgg16, inception, unet, unet3d, atrous, transposed, depthwise, r2plus1d,
-        text_cnn, m5, wavenet,
+        resnet50, mobilenet_v2, convnext_t, vgg16, inception, unet, unet3d, atrous, transposed, grouped, depthwise,
+        r2plus1d, text_cnn, m5, wavenet,
     )
 }  # fmt: skip
 

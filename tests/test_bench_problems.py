@@ -48,5 +48,5 @@ def test_known_figures() -> None:
 
 def test_the_lists_have_every_kind_but_one() -> None:
     found = {kinds.kind(given) for path in problems.lists() for given in shapes.read(path)}
-    assert set(kinds.KINDS) - found == {"depthwise 1-D", "grouped"}
+    assert set(kinds.KINDS) - found == {"depthwise 1-D"}
     assert max(max(check.lengths(given)) for path in problems.lists() for given in shapes.read(path)) < 2**31

@@ -97,7 +97,7 @@ def main() -> None:
         error = 100 * (torch.tensor(ratios).log().abs().mean().exp() - 1)
         print(f"    {name!r}: {entries},  # {len(ratios)} problems, mean error {error:.0f} %")
     for call, times in measured:
-        ours = {kernel: seconds for kernel, seconds in times.items() if kernel != "torch"}
+        ours = {k: seconds for k, seconds in times.items() if k != "torch" and convolution.compares(k, call)}
         predicted = {k: cost.total(prices[cost.price(k, call)], cost.work(k, call, lanes)) for k in ours}
         taken = min(predicted, key=predicted.__getitem__)
         if ours[taken] > 1.05 * min(ours.values()):

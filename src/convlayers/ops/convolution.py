@@ -138,9 +138,16 @@ def _ranked_call(call: Call, exact: bool, threads: int) -> _Ranking:
 
 def predicted(call: Call, exact: bool = False) -> dict[str, float]:
     """Seconds of each kernel that is compared, forward on one thread."""
-    # With few channels direct kernels of other kinds run (lines, columns), which Winograd does not beat.
-    compared = (k for k in candidates(call, exact) if k != "winograd" or _has_many_channels(call))
-    return {kernel: cost.seconds(kernel, call, library.isa()) for kernel in compared}
+    return {k: cost.seconds(k, call, library.isa()) for k in candidates(call, exact) if compares(k, call)}
+
+
+def compares(kernel: str, call: Call) -> bool:
+    """Whether the predicted time decides. With few channels a group direct kernels of other kinds run (lines, columns),
+    which Winograd's does not beat; with many, groups are no longer what fills a vector.
+    """
+    if kernel == "winograd":
+        return _has_many_channels(call)
+    return kernel != "grouped" or max(call.in_channels, call.out_channels) <= 32 * call.groups
 
 
 def _has_many_channels(call: Call) -> bool:

@@ -217,159 +217,156 @@ def price(kernel: str, call: Call) -> str:
     return f"{kernel} depthwise" if call.groups == call.in_channels else f"{kernel} grouped"
 
 
-# Measured on AMD Zen 4 (EPYC) with torch 2.13 by ``python -m convlayers.bench.fit`` (for AVX2 see there). In 111
-# problems our cheapest by these prices was never 5 % slower than our fastest with AVX-512, and once, by a third, with
-# AVX2. The prices of groups were fitted to its problems in groups and 18 layers of ResNeXt, RegNet, ShuffleNet and
-# their like; of those 42 our cheapest was slower than our fastest, by 5 to 32 %, in 5 with AVX-512, and by 5 to 75 % in
-# 6 with AVX2. torch's depthwise convolutions have fast and slow paths that no such sum follows; nothing is decided by
-# that price.
+# Measured on AMD Zen 4 (EPYC) with torch 2.13 by ``python -m convlayers.bench.fit`` (for AVX2 see there), which prints
+# where our cheapest by these prices was not our fastest. torch's depthwise convolutions have fast and slow paths that
+# no such sum follows; nothing is decided by that price.
 _AVX512: dict[str, dict[str, float]] = {
-    # 24 problems, mean error 17 %
-    "depthwise": {"calls": 1.79e-05, "elements": 2.81e-10, "contiguous elements": 8.46e-10, "products": 2.71e-10},
-    # 75 problems, mean error 13 %
+    # 23 problems, mean error 51 %
+    "depthwise": {
+        "calls": 5.14e-06,
+        "elements": 7.25e-11,
+        "contiguous elements": 1.75e-10,
+        "products": 3.98e-10,
+        "outputs": 5.25e-10,
+    },
+    # 79 problems, mean error 12 %
     "direct": {
-        "calls": 1.76e-05,
-        "elements": 2.46e-10,
-        "contiguous elements": 1.07e-10,
-        "products": 2.89e-10,
-        "look-ups": 6.69e-10,
-        "weights": 1.25e-08,
+        "calls": 4.85e-06,
+        "elements": 4.55e-11,
+        "contiguous elements": 2.27e-10,
+        "products": 2.95e-10,
+        "look-ups": 5.11e-10,
+        "weights": 5.05e-09,
     },
-    # 24 problems, mean error 14 %
+    # 23 problems, mean error 11 %
     "direct depthwise": {
-        "calls": 1.77e-05,
-        "elements": 1.7e-09,
-        "contiguous elements": 5.78e-10,
-        "products": 5.71e-10,
-        "look-ups": 5.71e-10,
-        "weights": 5.75e-08,
+        "calls": 5.83e-06,
+        "elements": 1.47e-09,
+        "contiguous elements": 7.24e-10,
+        "products": 3.54e-10,
+        "look-ups": 8.88e-10,
+        "weights": 3.41e-08,
     },
-    # 42 problems, mean error 13 %
+    # 34 problems, mean error 14 %
     "direct grouped": {
-        "calls": 1.82e-05,
-        "elements": 1.83e-10,
-        "contiguous elements": 3e-10,
-        "products": 2.35e-10,
-        "look-ups": 1.18e-09,
-        "weights": 8.19e-09,
+        "calls": 5.74e-06,
+        "elements": 1.23e-10,
+        "contiguous elements": 7.02e-10,
+        "products": 2.78e-10,
+        "look-ups": 1.35e-09,
+        "weights": 7.49e-09,
     },
-    # 42 problems, mean error 6 %
+    # 34 problems, mean error 17 %
     "grouped": {
-        "calls": 1.75e-05,
-        "elements": 1.77e-10,
-        "contiguous elements": 2.32e-10,
-        "products": 2.72e-10,
-        "weights": 9.27e-09,
+        "calls": 5.28e-06,
+        "elements": 1.13e-10,
+        "contiguous elements": 2.74e-10,
+        "products": 3.1e-10,
+        "weights": 2.42e-09,
     },
-    # 75 problems, mean error 18 %
+    # 79 problems, mean error 22 %
     "torch": {
-        "calls": 1.21e-05,
-        "elements": 1.15e-10,
-        "contiguous elements": 3.23e-11,
-        "products": 3.36e-10,
-        "look-ups": 4.31e-10,
-        "weights": 5.35e-09,
+        "calls": 1.26e-05,
+        "elements": 1.11e-10,
+        "contiguous elements": 3.2e-11,
+        "products": 3.04e-10,
+        "look-ups": 1.03e-09,
+        "weights": 6.56e-09,
     },
-    # 24 problems, mean error 128 %
+    # 23 problems, mean error 127 %
     "torch depthwise": {
-        "calls": 4.09e-05,
-        "elements": 2.72e-10,
-        "contiguous elements": 4.78e-10,
-        "products": 7.21e-12,
-        "look-ups": 7.21e-12,
-        "weights": 6.66e-08,
+        "calls": 3.96e-05,
+        "elements": 2.31e-10,
+        "contiguous elements": 2.88e-10,
+        "products": 1.21e-11,
+        "look-ups": 1.21e-11,
+        "weights": 5.17e-08,
     },
-    # 42 problems, mean error 40 %
-    "torch grouped": {
-        "calls": 3.31e-05,
-        "elements": 2.95e-10,
-        "products": 1.02e-10,
-        "look-ups": 2.14e-10,
-        "weights": 3.16e-08,
-    },
-    # 32 problems, mean error 8 %
+    # 34 problems, mean error 43 %
+    "torch grouped": {"calls": 3.1e-05, "elements": 2.16e-10, "products": 2.63e-10, "weights": 1.44e-08},
+    # 56 problems, mean error 13 %
     "winograd": {
-        "calls": 1.78e-05,
-        "contiguous elements": 3.9e-10,
-        "products": 3.14e-10,
-        "source points": 5.64e-09,
-        "output points": 9.08e-10,
-        "weights": 3.93e-09,
+        "calls": 4.87e-06,
+        "contiguous elements": 1.08e-10,
+        "products": 2.93e-10,
+        "source points": 6.1e-09,
+        "output points": 2.05e-09,
+        "weights": 1.68e-09,
     },
 }
 _AVX2: dict[str, dict[str, float]] = {
-    # 24 problems, mean error 23 %
-    "depthwise": {"calls": 1.83e-05, "elements": 3.32e-10, "contiguous elements": 8.25e-10, "products": 2.34e-10},
-    # 75 problems, mean error 13 %
+    # 23 problems, mean error 31 %
+    "depthwise": {"calls": 4.94e-06, "elements": 1.71e-10, "contiguous elements": 4.16e-10, "products": 2.61e-10},
+    # 79 problems, mean error 12 %
     "direct": {
-        "calls": 1.79e-05,
-        "elements": 2.94e-10,
-        "contiguous elements": 2.37e-10,
-        "products": 1.46e-10,
-        "look-ups": 4.78e-10,
-        "weights": 5.2e-09,
+        "calls": 5.19e-06,
+        "elements": 5.8e-11,
+        "contiguous elements": 3.05e-10,
+        "products": 1.57e-10,
+        "look-ups": 5.03e-10,
+        "weights": 3.21e-09,
     },
-    # 24 problems, mean error 13 %
+    # 23 problems, mean error 11 %
     "direct depthwise": {
-        "calls": 1.64e-05,
-        "elements": 2.96e-09,
-        "contiguous elements": 9.6e-10,
-        "products": 6.39e-10,
-        "look-ups": 6.39e-10,
-        "weights": 9.63e-08,
+        "calls": 5.83e-06,
+        "elements": 2.72e-09,
+        "contiguous elements": 7.72e-10,
+        "products": 7.68e-10,
+        "look-ups": 5.39e-10,
+        "weights": 4.02e-08,
     },
-    # 42 problems, mean error 14 %
+    # 34 problems, mean error 20 %
     "direct grouped": {
-        "calls": 1.81e-05,
-        "elements": 2.38e-10,
-        "contiguous elements": 8.17e-10,
-        "products": 1.16e-10,
-        "look-ups": 2.02e-09,
-        "weights": 4.15e-09,
+        "calls": 6.3e-06,
+        "elements": 7.71e-11,
+        "contiguous elements": 6.35e-10,
+        "products": 1.58e-10,
+        "look-ups": 2.07e-09,
+        "weights": 4.58e-09,
     },
-    # 42 problems, mean error 14 %
+    # 34 problems, mean error 15 %
     "grouped": {
-        "calls": 1.74e-05,
-        "elements": 3.31e-10,
-        "contiguous elements": 4.27e-10,
-        "products": 2.31e-10,
-        "weights": 5.48e-09,
+        "calls": 5.35e-06,
+        "elements": 2.01e-10,
+        "contiguous elements": 2.23e-10,
+        "products": 2.4e-10,
+        "weights": 1.59e-09,
     },
-    # 75 problems, mean error 21 %
+    # 79 problems, mean error 22 %
     "torch": {
-        "calls": 1.2e-05,
-        "elements": 1.04e-10,
-        "contiguous elements": 2.95e-11,
-        "products": 1.64e-10,
-        "look-ups": 8.85e-10,
-        "weights": 3.97e-09,
+        "calls": 1.26e-05,
+        "elements": 6.08e-11,
+        "contiguous elements": 7.71e-11,
+        "products": 1.6e-10,
+        "look-ups": 1.26e-09,
+        "weights": 2.99e-09,
     },
-    # 24 problems, mean error 129 %
+    # 23 problems, mean error 120 %
     "torch depthwise": {
-        "calls": 3.86e-05,
-        "elements": 2.88e-10,
-        "contiguous elements": 1.15e-10,
-        "products": 1.15e-11,
-        "look-ups": 1.15e-11,
-        "weights": 8.04e-08,
+        "calls": 3.97e-05,
+        "elements": 3.15e-10,
+        "contiguous elements": 1.88e-10,
+        "products": 1.08e-11,
+        "look-ups": 1.08e-11,
+        "weights": 4.96e-08,
     },
-    # 42 problems, mean error 36 %
+    # 34 problems, mean error 37 %
     "torch grouped": {
-        "calls": 3.87e-05,
-        "elements": 1.94e-10,
-        "products": 1.33e-10,
-        "look-ups": 1.17e-09,
-        "weights": 1.19e-08,
+        "calls": 3.58e-05,
+        "elements": 1.31e-10,
+        "products": 1.45e-10,
+        "look-ups": 1.02e-09,
+        "weights": 7.26e-09,
     },
-    # 32 problems, mean error 10 %
+    # 56 problems, mean error 21 %
     "winograd": {
-        "calls": 1.89e-05,
-        "elements": 3.1e-10,
-        "contiguous elements": 2.99e-10,
-        "products": 1.56e-10,
-        "source points": 1.76e-09,
-        "output points": 1.34e-09,
-        "weights": 1.87e-09,
+        "calls": 5.91e-06,
+        "elements": 1.28e-10,
+        "contiguous elements": 1.02e-10,
+        "products": 1.46e-10,
+        "source points": 4.16e-09,
+        "output points": 1.87e-09,
+        "weights": 7.74e-10,
     },
 }
 #: For each instruction set and implementation, seconds a unit of each kind of work. A vector of NEON or of the generic
