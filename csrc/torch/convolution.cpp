@@ -18,6 +18,13 @@ double multiplications(const Gather& g, const FilterSizes& sizes) {
   return pairs * static_cast<double>(sizes.groups * sizes.rows * sizes.columns);
 }
 
+// Of Winograd's algorithm, in its tiles; its transforms take as long as some products.
+double multiplications(const WinogradPlan& plan, const FilterSizes& s) {
+  constexpr double kSource = 20, kOutput = 7;
+  const auto columns = static_cast<double>(plan.parts * s.columns), rows = static_cast<double>(s.rows);
+  return static_cast<double>(s.groups * plan.tiles * plan.form.points()) * (columns * (rows + kSource) + rows * kOutput);
+}
+
 // As many as pass while a depthwise kernel does one, and while a float is moved from one order to another.
 constexpr double kDepthwise = 6, kMove = 4;
 
@@ -81,9 +88,10 @@ void winograd_pixels(const DirectProblem& p, const Tensor& weight, bool constant
   if (cut.slice == 0)
     w.filters = filters.get([&](float* to) {
       w.filters = to;
-      run(k.winograd_filters, w);
+      run(k.winograd_filters, w, kMove * static_cast<double>(p.groups * cut.group_floats()));
     });
-  run_winograd(k, w, [](const auto& kernel, const auto& problem) { run(kernel, problem); });
+  const double work = multiplications(cut, sizes);
+  run_winograd(k, w, [&](const auto& kernel, const auto& problem) { run(kernel, problem, work); });
 }
 
 // The gather that both the operator and the gradient of its input are: that one reads zeros outside and has no activation.
@@ -180,7 +188,7 @@ void add_segments(const float* segments, int64_t count, int64_t floats, float* s
     std::copy(segments + first, segments + last, sums + first);
     for (int64_t s = 1; s < count; ++s)
       for (int64_t i = first; i < last; ++i) sums[i] += segments[s * floats + i];
-  });
+  }, static_cast<double>(count * floats));
 }
 
 // The segments' filter banks; one alone is the result itself.
@@ -188,7 +196,7 @@ void winograd_weight_grad(WinogradWeightProblem p, float* sums) {
   const int64_t floats = p.sizes.groups * p.sizes.rows * p.sizes.columns * p.sizes.taps();
   const Memory banks = p.segments > 1 ? workspace(p.segments * floats) : nullptr;
   p.result = banks ? banks.get() : sums;
-  run(kernels().winograd_weight, p);
+  run(kernels().winograd_weight, p, multiplications(*p.plan, p.sizes));
   if (banks) add_segments(p.result, p.segments, floats, sums);
 }
 

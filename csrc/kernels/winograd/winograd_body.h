@@ -71,14 +71,17 @@ void transform_filters(const WinogradProblem& p, int64_t block, int64_t index, i
   const int64_t some = std::min(kFilterColumns, p.sizes.columns - first);
   const int64_t count = std::min(kBlock, p.sizes.rows - block * kBlock), whole = rounded(count);
   const int64_t span = taps.span, row = p.strides.row, column = p.strides.column;
+  // Filters little longer than the span are copied in one run.
+  const bool one_run = taps.near && column <= rounded(span);
+  const int64_t pitch = one_run ? column : span;
   const float* from = p.filter + block * kBlock * row + first * column + plain_offset(*p.gather, form, p.strides, part);
   alignas(64) float filter[kFilterColumns * kSpan * kLanes];  // [column][place][row]
   for (int64_t v = 0; v < count; v += kLanes) {
     const int64_t rows = std::min<int64_t>(kLanes, count - v);
     const float* at = from + v * row;
-    if (rows < kLanes) clear(filter, some * span * kLanes);
-    if (taps.near && column == span) {
-      transpose_rows(at + taps.first, row, rows, some * span, filter, kLanes);
+    if (rows < kLanes) clear(filter, some * pitch * kLanes);
+    if (one_run) {
+      transpose_rows(at + taps.first, row, rows, (some - 1) * column + span, filter, kLanes);
     } else if (taps.near) {
       for (int64_t c = 0; c < some; ++c)
         transpose_rows(at + c * column + taps.first, row, rows, span, filter + c * span * kLanes, kLanes);
@@ -104,7 +107,7 @@ void transform_filters(const WinogradProblem& p, int64_t block, int64_t index, i
 #pragma GCC unroll 8
         for (int i = 0; i < RU; ++i) {
           const int64_t place = taps.place[i * RV + j];
-          w[i] = place == kMissing ? Vec{} : load(filter + (c * span + place) * kLanes);
+          w[i] = place == kMissing ? Vec{} : load(filter + (c * pitch + place) * kLanes);
         }
         transform_taps(w, u);
 #pragma GCC unroll 8

@@ -41,10 +41,11 @@ def spread() -> Iterator[Problem]:
         each = row.macs // row.batch
         if each <= MOST:
             yield row.with_batch(max(1, min(row.batch, int(CUT / each))))
-    for (inner, outer), side, taps in itertools.product(CHANNELS, (4, 16, 64), (1, 3)):
+    for (inner, outer), side, (taps, step) in itertools.product(CHANNELS, (4, 16, 64), ((1, 1), (3, 1), (4, 2))):
         for groups in [g for g in (1, 4, 8, 16, 64) if inner % g == 0] if inner == outer else [1]:
-            shape = ((side,) * 2, (taps,) * 2, (1,) * 2, (taps // 2,) * 2, (taps // 2,) * 2, (1,) * 2, (0,) * 2)
-            yield Problem("grid", False, 1, inner, outer, groups, *shape, (side,) * 2)
+            pad = ((taps - 1) // 2,) * 2
+            shape = ((side,) * 2, (taps,) * 2, (step,) * 2, pad, pad, (1,) * 2, (0,) * 2)
+            yield Problem("grid", False, 1, inner, outer, groups, *shape, (side // step,) * 2)
 
 
 def measure(problem: Problem, layout: str) -> tuple[cost.Call, dict[str, float]]:

@@ -221,152 +221,157 @@ def price(kernel: str, call: Call) -> str:
 # where our cheapest by these prices was not our fastest. torch's depthwise convolutions have fast and slow paths that
 # no such sum follows; nothing is decided by that price.
 _AVX512: dict[str, dict[str, float]] = {
-    # 23 problems, mean error 51 %
+    # 29 problems, mean error 36 %
     "depthwise": {
-        "calls": 5.14e-06,
-        "elements": 7.25e-11,
-        "contiguous elements": 1.75e-10,
-        "products": 3.98e-10,
-        "outputs": 5.25e-10,
+        "calls": 5.06e-06,
+        "elements": 8.8e-11,
+        "contiguous elements": 4.53e-10,
+        "products": 2.5e-10,
+        "outputs": 1.26e-09,
     },
-    # 79 problems, mean error 12 %
+    # 97 problems, mean error 11 %
     "direct": {
-        "calls": 4.85e-06,
-        "elements": 4.55e-11,
-        "contiguous elements": 2.27e-10,
-        "products": 2.95e-10,
-        "look-ups": 5.11e-10,
-        "weights": 5.05e-09,
+        "calls": 5.14e-06,
+        "elements": 3.93e-11,
+        "contiguous elements": 4.31e-11,
+        "products": 2.98e-10,
+        "look-ups": 6.34e-10,
+        "weights": 4.8e-09,
     },
-    # 23 problems, mean error 11 %
+    # 29 problems, mean error 14 %
     "direct depthwise": {
-        "calls": 5.83e-06,
-        "elements": 1.47e-09,
-        "contiguous elements": 7.24e-10,
-        "products": 3.54e-10,
-        "look-ups": 8.88e-10,
-        "weights": 3.41e-08,
+        "calls": 6.62e-06,
+        "elements": 1.44e-09,
+        "contiguous elements": 4.3e-10,
+        "products": 2.77e-10,
+        "look-ups": 9.93e-10,
+        "weights": 1.23e-08,
     },
-    # 34 problems, mean error 14 %
+    # 46 problems, mean error 15 %
     "direct grouped": {
-        "calls": 5.74e-06,
-        "elements": 1.23e-10,
-        "contiguous elements": 7.02e-10,
-        "products": 2.78e-10,
-        "look-ups": 1.35e-09,
-        "weights": 7.49e-09,
+        "calls": 5.76e-06,
+        "elements": 1.55e-10,
+        "contiguous elements": 4.08e-10,
+        "products": 2.86e-10,
+        "look-ups": 1.53e-09,
+        "weights": 5.12e-09,
     },
-    # 34 problems, mean error 17 %
+    # 46 problems, mean error 13 %
     "grouped": {
-        "calls": 5.28e-06,
-        "elements": 1.13e-10,
-        "contiguous elements": 2.74e-10,
-        "products": 3.1e-10,
-        "weights": 2.42e-09,
+        "calls": 5.29e-06,
+        "elements": 1.19e-10,
+        "contiguous elements": 2.83e-10,
+        "products": 3.2e-10,
+        "weights": 3.88e-09,
     },
-    # 79 problems, mean error 22 %
+    # 97 problems, mean error 26 %
     "torch": {
-        "calls": 1.26e-05,
-        "elements": 1.11e-10,
-        "contiguous elements": 3.2e-11,
-        "products": 3.04e-10,
-        "look-ups": 1.03e-09,
-        "weights": 6.56e-09,
+        "calls": 1.22e-05,
+        "elements": 9.83e-11,
+        "contiguous elements": 4.96e-11,
+        "products": 2.95e-10,
+        "look-ups": 8.99e-10,
+        "weights": 1.2e-08,
     },
-    # 23 problems, mean error 127 %
+    # 29 problems, mean error 95 %
     "torch depthwise": {
-        "calls": 3.96e-05,
-        "elements": 2.31e-10,
-        "contiguous elements": 2.88e-10,
-        "products": 1.21e-11,
-        "look-ups": 1.21e-11,
-        "weights": 5.17e-08,
+        "calls": 3.79e-05,
+        "elements": 1.76e-10,
+        "contiguous elements": 3.64e-10,
+        "products": 1.38e-11,
+        "look-ups": 1.38e-11,
+        "weights": 2.69e-08,
     },
-    # 34 problems, mean error 43 %
-    "torch grouped": {"calls": 3.1e-05, "elements": 2.16e-10, "products": 2.63e-10, "weights": 1.44e-08},
-    # 56 problems, mean error 13 %
+    # 46 problems, mean error 45 %
+    "torch grouped": {"calls": 3.18e-05, "elements": 1.68e-10, "products": 2.61e-10, "weights": 1.56e-08},
+    # 86 problems, mean error 11 %
     "winograd": {
-        "calls": 4.87e-06,
-        "contiguous elements": 1.08e-10,
-        "products": 2.93e-10,
-        "source points": 6.1e-09,
-        "output points": 2.05e-09,
-        "weights": 1.68e-09,
+        "calls": 4.96e-06,
+        "contiguous elements": 2.32e-10,
+        "products": 2.88e-10,
+        "source points": 5.66e-09,
+        "output points": 2.41e-09,
+        "weights": 1.15e-09,
     },
 }
 _AVX2: dict[str, dict[str, float]] = {
-    # 23 problems, mean error 31 %
-    "depthwise": {"calls": 4.94e-06, "elements": 1.71e-10, "contiguous elements": 4.16e-10, "products": 2.61e-10},
-    # 79 problems, mean error 12 %
+    # 29 problems, mean error 31 %
+    "depthwise": {
+        "calls": 5.16e-06,
+        "elements": 7.51e-11,
+        "contiguous elements": 4.81e-10,
+        "products": 2.6e-10,
+        "outputs": 1.24e-09,
+    },
+    # 97 problems, mean error 12 %
     "direct": {
-        "calls": 5.19e-06,
-        "elements": 5.8e-11,
-        "contiguous elements": 3.05e-10,
-        "products": 1.57e-10,
-        "look-ups": 5.03e-10,
-        "weights": 3.21e-09,
+        "calls": 5.56e-06,
+        "elements": 4.45e-11,
+        "contiguous elements": 1.28e-10,
+        "products": 1.62e-10,
+        "look-ups": 7.51e-10,
+        "weights": 2.64e-09,
     },
-    # 23 problems, mean error 11 %
+    # 29 problems, mean error 14 %
     "direct depthwise": {
-        "calls": 5.83e-06,
-        "elements": 2.72e-09,
-        "contiguous elements": 7.72e-10,
-        "products": 7.68e-10,
-        "look-ups": 5.39e-10,
-        "weights": 4.02e-08,
+        "calls": 6.7e-06,
+        "elements": 2.99e-09,
+        "contiguous elements": 3.2e-10,
+        "products": 7.07e-10,
+        "look-ups": 5.96e-10,
+        "weights": 8.38e-09,
     },
-    # 34 problems, mean error 20 %
+    # 46 problems, mean error 19 %
     "direct grouped": {
-        "calls": 6.3e-06,
-        "elements": 7.71e-11,
-        "contiguous elements": 6.35e-10,
-        "products": 1.58e-10,
-        "look-ups": 2.07e-09,
-        "weights": 4.58e-09,
+        "calls": 6.42e-06,
+        "elements": 1.34e-10,
+        "contiguous elements": 3.79e-10,
+        "products": 1.62e-10,
+        "look-ups": 2.46e-09,
+        "weights": 2.38e-09,
     },
-    # 34 problems, mean error 15 %
+    # 46 problems, mean error 13 %
     "grouped": {
-        "calls": 5.35e-06,
-        "elements": 2.01e-10,
-        "contiguous elements": 2.23e-10,
-        "products": 2.4e-10,
-        "weights": 1.59e-09,
+        "calls": 5.45e-06,
+        "elements": 1.97e-10,
+        "contiguous elements": 2.51e-10,
+        "products": 2.62e-10,
+        "weights": 2e-09,
     },
-    # 79 problems, mean error 22 %
+    # 97 problems, mean error 29 %
     "torch": {
-        "calls": 1.26e-05,
-        "elements": 6.08e-11,
-        "contiguous elements": 7.71e-11,
-        "products": 1.6e-10,
-        "look-ups": 1.26e-09,
-        "weights": 2.99e-09,
+        "calls": 1.27e-05,
+        "elements": 8.85e-11,
+        "contiguous elements": 5.4e-11,
+        "products": 1.59e-10,
+        "look-ups": 1.1e-09,
+        "weights": 4.71e-09,
     },
-    # 23 problems, mean error 120 %
+    # 29 problems, mean error 95 %
     "torch depthwise": {
-        "calls": 3.97e-05,
-        "elements": 3.15e-10,
-        "contiguous elements": 1.88e-10,
-        "products": 1.08e-11,
-        "look-ups": 1.08e-11,
-        "weights": 4.96e-08,
+        "calls": 3.87e-05,
+        "elements": 2.2e-10,
+        "contiguous elements": 2.91e-10,
+        "products": 1.28e-11,
+        "look-ups": 1.28e-11,
+        "weights": 2.76e-08,
     },
-    # 34 problems, mean error 37 %
+    # 46 problems, mean error 39 %
     "torch grouped": {
-        "calls": 3.58e-05,
-        "elements": 1.31e-10,
-        "products": 1.45e-10,
-        "look-ups": 1.02e-09,
-        "weights": 7.26e-09,
+        "calls": 4.24e-05,
+        "contiguous elements": 1.01e-10,
+        "products": 1.64e-10,
+        "look-ups": 1.16e-09,
+        "weights": 5.02e-09,
     },
-    # 56 problems, mean error 21 %
+    # 86 problems, mean error 19 %
     "winograd": {
-        "calls": 5.91e-06,
-        "elements": 1.28e-10,
-        "contiguous elements": 1.02e-10,
-        "products": 1.46e-10,
-        "source points": 4.16e-09,
-        "output points": 1.87e-09,
-        "weights": 7.74e-10,
+        "calls": 5.64e-06,
+        "contiguous elements": 2.41e-10,
+        "products": 1.39e-10,
+        "source points": 4.52e-09,
+        "output points": 2.8e-09,
+        "weights": 6.37e-10,
     },
 }
 #: For each instruction set and implementation, seconds a unit of each kind of work. A vector of NEON or of the generic
