@@ -123,6 +123,9 @@ BIASED = {  # what sums the gradients: the kernel of the weight's gradient, or b
     "depthwise": (24, 24, 3, 24, 1),
     "grouped": (24, 48, 3, 12, 1),
     "turned 1x1": (64, 20, 1, 1, 1),
+    "turned for few outputs": (40, 3, 3, 1, 2),
+    "winograd, strided": (32, 40, 5, 1, 2),
+    "winograd in groups": (64, 48, 3, 2, 1),
 }
 
 
@@ -142,6 +145,22 @@ def test_the_gradient_of_a_bias(kind: str, frozen: bool) -> None:
     wanted = grad.double().sum([0, 2, 3])
     assert got.shape == bias.shape
     assert ((got - wanted).abs() / wanted).max() < 8 * torch.finfo(torch.float32).eps
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_the_gradient_of_few_output_channels(transposed: bool, stride: int, mode: str) -> None:
+    # Its factors change places: sources are then read as in the gradient of the input, folded borders and all.
+    function = functional.conv_transpose2d if transposed else functional.conv2d
+    x, weight = tensor(2, 40, 9, 11), tensor(*((40, 3) if transposed else (3, 40)), 3, 4)
+    options = {"stride": stride, "padding": (2, 1), "padding_mode": mode}
+    y = function(x.detach(), weight, **options)
+    grad = torch.randn_like(y)
+    (got,) = torch.autograd.grad(y, weight, grad)
+    exact = weight.detach().double().requires_grad_()
+    (wanted,) = torch.autograd.grad(function(x.detach().double(), exact, **options), exact, grad.double())
+    assert (got - wanted).abs().max() < 2e-6 * wanted.abs().max()
 
 
 def test_bare_operators_refuse_packed_arguments_that_are_none() -> None:
