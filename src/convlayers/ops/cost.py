@@ -17,8 +17,9 @@ LANES = {"avx512": 16, "avx2": 8, "neon": 4, "generic": 4}
 
 
 #: As in csrc/kernels/winograd/winograd.cpp: floats of a group's weights that are transformed once for all tiles, at
-#: most; tiles that each transform of more serves.
-_WHOLE, _RANGE = 3 * 2**20, 112
+#: most; tiles that each transform of more serves, at most and at least; floats of sources that may be transformed at a
+#: time, unless weights are more.
+_WHOLE, _RANGE, _LEAST, _SOURCES = 3 * 2**20, 112, 12, 2**20
 
 
 class Call(NamedTuple):
@@ -146,7 +147,8 @@ def work(kernel: str, call: Call, lanes: int) -> dict[str, float]:
         lines = pixels * vectors(call.out_channels)
         return amounts | {"products": lines * taps, "outputs": lines}
     if kernel == "winograd":
-        amounts |= dict.fromkeys(("products", "source points", "output points", "weights"), 0)
+        names = ("products", "source points", "output points", "weights", "slices of weights")
+        amounts |= dict.fromkeys(names, 0)
         for sizes, axes in winograd_regions(call) or ():
             # Whole tiles are computed, however few of their outputs are wanted.
             tiles = call.batch * math.prod(axis.tiles(size) for size, axis in zip(sizes, axes, strict=True))
@@ -154,9 +156,12 @@ def work(kernel: str, call: Call, lanes: int) -> dict[str, float]:
             amounts["products"] += tiles * points * parts * call.in_channels * vectors(out_group)
             amounts["source points"] += tiles * points * parts * call.groups * vectors(in_group)
             amounts["output points"] += tiles * points * call.groups * vectors(out_group)
-            # Weights too many to be kept transformed are transformed for some tiles after the other.
-            weights, slices = points * parts * call.in_channels * vectors(out_group), -(-tiles // _RANGE)
-            amounts["weights"] += weights * (slices if weights * lanes > _WHOLE * call.groups else 1)
+            weights = points * parts * call.in_channels * vectors(out_group)
+            if weights * lanes <= _WHOLE * call.groups:
+                amounts["weights"] += weights
+            else:  # They are too many to be kept transformed: they are for some tiles after the other.
+                chunk = max(_SOURCES, taps * in_group * out_group) // (points * parts * in_group)
+                amounts["slices of weights"] += weights * -(-tiles // min(_RANGE, max(_LEAST, chunk)))
         return amounts
     if kernel == "grouped":
         # As many whole groups as a vector holds of both sides.
@@ -221,157 +226,159 @@ def price(kernel: str, call: Call) -> str:
 # where our cheapest by these prices was not our fastest. torch's depthwise convolutions have fast and slow paths that
 # no such sum follows; nothing is decided by that price.
 _AVX512: dict[str, dict[str, float]] = {
-    # 29 problems, mean error 36 %
+    # 29 problems, mean error 32 %
     "depthwise": {
-        "calls": 5.06e-06,
-        "elements": 8.8e-11,
-        "contiguous elements": 4.53e-10,
-        "products": 2.5e-10,
-        "outputs": 1.26e-09,
+        "calls": 5.02e-06,
+        "elements": 1.13e-10,
+        "contiguous elements": 4.13e-10,
+        "products": 2.52e-10,
+        "outputs": 1.07e-09,
     },
     # 97 problems, mean error 11 %
     "direct": {
-        "calls": 5.14e-06,
-        "elements": 3.93e-11,
-        "contiguous elements": 4.31e-11,
-        "products": 2.98e-10,
-        "look-ups": 6.34e-10,
-        "weights": 4.8e-09,
+        "calls": 5.09e-06,
+        "elements": 4.29e-11,
+        "contiguous elements": 3.55e-11,
+        "products": 2.99e-10,
+        "look-ups": 6.43e-10,
+        "weights": 4.86e-09,
     },
     # 29 problems, mean error 14 %
     "direct depthwise": {
-        "calls": 6.62e-06,
-        "elements": 1.44e-09,
-        "contiguous elements": 4.3e-10,
-        "products": 2.77e-10,
-        "look-ups": 9.93e-10,
-        "weights": 1.23e-08,
+        "calls": 6.37e-06,
+        "elements": 1.46e-09,
+        "contiguous elements": 4.83e-10,
+        "products": 1.39e-10,
+        "look-ups": 1.12e-09,
+        "weights": 1.25e-08,
     },
-    # 46 problems, mean error 15 %
+    # 46 problems, mean error 16 %
     "direct grouped": {
-        "calls": 5.76e-06,
-        "elements": 1.55e-10,
-        "contiguous elements": 4.08e-10,
-        "products": 2.86e-10,
-        "look-ups": 1.53e-09,
-        "weights": 5.12e-09,
+        "calls": 5.85e-06,
+        "elements": 1.76e-10,
+        "contiguous elements": 4.35e-10,
+        "products": 2.84e-10,
+        "look-ups": 1.55e-09,
+        "weights": 5.47e-09,
     },
     # 46 problems, mean error 13 %
     "grouped": {
-        "calls": 5.29e-06,
-        "elements": 1.19e-10,
-        "contiguous elements": 2.83e-10,
-        "products": 3.2e-10,
-        "weights": 3.88e-09,
+        "calls": 5.32e-06,
+        "elements": 1.1e-10,
+        "contiguous elements": 2.86e-10,
+        "products": 3.36e-10,
+        "weights": 4.02e-09,
     },
     # 97 problems, mean error 26 %
     "torch": {
-        "calls": 1.22e-05,
-        "elements": 9.83e-11,
-        "contiguous elements": 4.96e-11,
-        "products": 2.95e-10,
-        "look-ups": 8.99e-10,
-        "weights": 1.2e-08,
+        "calls": 1.23e-05,
+        "elements": 9.87e-11,
+        "contiguous elements": 4.71e-11,
+        "products": 2.96e-10,
+        "look-ups": 1.02e-09,
+        "weights": 1.28e-08,
     },
-    # 29 problems, mean error 95 %
+    # 29 problems, mean error 92 %
     "torch depthwise": {
-        "calls": 3.79e-05,
-        "elements": 1.76e-10,
-        "contiguous elements": 3.64e-10,
-        "products": 1.38e-11,
-        "look-ups": 1.38e-11,
-        "weights": 2.69e-08,
+        "calls": 3.8e-05,
+        "elements": 1.8e-10,
+        "contiguous elements": 3.77e-10,
+        "products": 1.48e-11,
+        "look-ups": 1.48e-11,
+        "weights": 2.84e-08,
     },
-    # 46 problems, mean error 45 %
-    "torch grouped": {"calls": 3.18e-05, "elements": 1.68e-10, "products": 2.61e-10, "weights": 1.56e-08},
-    # 86 problems, mean error 11 %
+    # 46 problems, mean error 44 %
+    "torch grouped": {"calls": 3.53e-05, "elements": 1.92e-10, "products": 2.67e-10, "weights": 1.55e-08},
+    # 86 problems, mean error 10 %
     "winograd": {
-        "calls": 4.96e-06,
-        "contiguous elements": 2.32e-10,
-        "products": 2.88e-10,
-        "source points": 5.66e-09,
-        "output points": 2.41e-09,
-        "weights": 1.15e-09,
+        "calls": 4.9e-06,
+        "contiguous elements": 2.48e-10,
+        "products": 2.87e-10,
+        "source points": 5.7e-09,
+        "output points": 2.54e-09,
+        "weights": 1.21e-09,
+        "slices of weights": 2.81e-09,
     },
 }
 _AVX2: dict[str, dict[str, float]] = {
     # 29 problems, mean error 31 %
     "depthwise": {
-        "calls": 5.16e-06,
-        "elements": 7.51e-11,
-        "contiguous elements": 4.81e-10,
-        "products": 2.6e-10,
-        "outputs": 1.24e-09,
+        "calls": 5.09e-06,
+        "elements": 9.31e-11,
+        "contiguous elements": 4.62e-10,
+        "products": 2.61e-10,
+        "outputs": 8.31e-10,
     },
     # 97 problems, mean error 12 %
     "direct": {
-        "calls": 5.56e-06,
-        "elements": 4.45e-11,
-        "contiguous elements": 1.28e-10,
-        "products": 1.62e-10,
-        "look-ups": 7.51e-10,
+        "calls": 5.45e-06,
+        "elements": 3.01e-11,
+        "contiguous elements": 1.37e-10,
+        "products": 1.64e-10,
+        "look-ups": 7.68e-10,
         "weights": 2.64e-09,
     },
-    # 29 problems, mean error 14 %
+    # 29 problems, mean error 13 %
     "direct depthwise": {
-        "calls": 6.7e-06,
-        "elements": 2.99e-09,
-        "contiguous elements": 3.2e-10,
-        "products": 7.07e-10,
-        "look-ups": 5.96e-10,
-        "weights": 8.38e-09,
+        "calls": 6.15e-06,
+        "elements": 2.94e-09,
+        "contiguous elements": 4.08e-10,
+        "products": 3.79e-10,
+        "look-ups": 9.1e-10,
+        "weights": 1.38e-08,
     },
-    # 46 problems, mean error 19 %
+    # 46 problems, mean error 21 %
     "direct grouped": {
-        "calls": 6.42e-06,
+        "calls": 6.04e-06,
         "elements": 1.34e-10,
-        "contiguous elements": 3.79e-10,
-        "products": 1.62e-10,
-        "look-ups": 2.46e-09,
-        "weights": 2.38e-09,
+        "contiguous elements": 3.93e-10,
+        "products": 1.57e-10,
+        "look-ups": 2.38e-09,
+        "weights": 4.68e-09,
     },
-    # 46 problems, mean error 13 %
+    # 46 problems, mean error 18 %
     "grouped": {
-        "calls": 5.45e-06,
-        "elements": 1.97e-10,
-        "contiguous elements": 2.51e-10,
+        "calls": 5.3e-06,
+        "elements": 2.02e-10,
+        "contiguous elements": 2.56e-10,
         "products": 2.62e-10,
-        "weights": 2e-09,
+        "weights": 3.65e-09,
     },
-    # 97 problems, mean error 29 %
+    # 97 problems, mean error 27 %
     "torch": {
-        "calls": 1.27e-05,
-        "elements": 8.85e-11,
-        "contiguous elements": 5.4e-11,
-        "products": 1.59e-10,
-        "look-ups": 1.1e-09,
-        "weights": 4.71e-09,
+        "calls": 1.24e-05,
+        "elements": 8.2e-11,
+        "contiguous elements": 5.05e-11,
+        "products": 1.62e-10,
+        "look-ups": 1.12e-09,
+        "weights": 5.09e-09,
     },
-    # 29 problems, mean error 95 %
+    # 29 problems, mean error 91 %
     "torch depthwise": {
-        "calls": 3.87e-05,
-        "elements": 2.2e-10,
-        "contiguous elements": 2.91e-10,
-        "products": 1.28e-11,
-        "look-ups": 1.28e-11,
-        "weights": 2.76e-08,
+        "calls": 3.79e-05,
+        "elements": 2.36e-10,
+        "contiguous elements": 2.79e-10,
+        "products": 1.32e-11,
+        "look-ups": 1.32e-11,
+        "weights": 3.36e-08,
     },
-    # 46 problems, mean error 39 %
+    # 46 problems, mean error 44 %
     "torch grouped": {
-        "calls": 4.24e-05,
-        "contiguous elements": 1.01e-10,
-        "products": 1.64e-10,
+        "calls": 4.42e-05,
+        "contiguous elements": 1.2e-10,
+        "products": 1.59e-10,
         "look-ups": 1.16e-09,
-        "weights": 5.02e-09,
+        "weights": 8.15e-09,
     },
     # 86 problems, mean error 19 %
     "winograd": {
-        "calls": 5.64e-06,
-        "contiguous elements": 2.41e-10,
-        "products": 1.39e-10,
-        "source points": 4.52e-09,
-        "output points": 2.8e-09,
-        "weights": 6.37e-10,
+        "calls": 5.46e-06,
+        "contiguous elements": 2.95e-10,
+        "products": 1.42e-10,
+        "source points": 4.5e-09,
+        "output points": 2.51e-09,
+        "weights": 6.63e-10,
+        "slices of weights": 1.67e-09,
     },
 }
 #: For each instruction set and implementation, seconds a unit of each kind of work. A vector of NEON or of the generic
