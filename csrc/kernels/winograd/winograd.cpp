@@ -25,9 +25,10 @@ bool tiled_axis(const Gather& g, int axis, WinogradAxis& form) {
   if (step < 1 || stride < 1 || !evenly(a.shift, a.taps, shift) || !evenly(a.base, a.outputs, stride)) return false;
   const int64_t common = std::gcd(step, stride);
   form = {axis, 0, divided(a.taps, stride / common), step / common, stride / common, step};
-  // A third tap in two phases would be multiplied like a fourth: direct.
+  // A third tap in two phases would be multiplied like a fourth: direct. So are more phases: each has weights of its own.
+  constexpr int64_t kPhases = 4;
   const bool short_phases = form.taps == 2 && a.taps < 2 * form.phases;
-  return form.taps > 1 && form.taps != 6 && form.taps <= 7 && !short_phases;
+  return form.taps > 1 && form.taps != 6 && form.taps <= 7 && form.phases <= kPhases && !short_phases;
 }
 
 }  // namespace
@@ -87,7 +88,7 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t group
   constexpr int64_t kFloats = 160 * 1024, kLeast = 12, kMost = 96, kFew = 64, kShared = 112, kSources = 1024 * 1024,
                     kFilters = 3 * 1024 * 1024, kFewFilters = 512 * 1024, kTasks = 16, kStrip = 64, kStretch = 48;
   const int64_t points = f.points();
-  shared = blocks > 1 && blocks * filter_block > (tiles > kFew ? kFilters : kFewFilters);
+  shared = blocks * filter_block > (tiles > kFew || blocks == 1 ? kFilters : kFewFilters);
   slice = shared ? 4 * kWinogradColumns : 0;
   if (!shared) {
     const int64_t fit = kFloats / (points * (source_row + width)) / 6 * 6;

@@ -74,8 +74,8 @@ class Axis(NamedTuple):
 
 def winograd_axes(kernel: Ints, stride: Ints, dilation: Ints) -> tuple[Axis, ...] | None:
     """The axes of a convolution by Winograd's algorithm, as in csrc/kernels/winograd/winograd.cpp: the last two with 2
-    to 5 taps in the longest phase of the stride (where 2, in all of them), or one of up to 7 where another has one tap;
-    None where there are none.
+    to 5 taps in the longest of 4 phases of the stride at most (where 2, in all of them), or one of up to 7 where
+    another has one tap; None where there are none.
 
     Example:
         >>> winograd_axes((3, 5), (1, 2), (1, 1))
@@ -89,7 +89,7 @@ def winograd_axes(kernel: Ints, stride: Ints, dilation: Ints) -> tuple[Axis, ...
         parts = stride[a] // common
         taps = -(-kernel[a] // parts)
         short = taps == 2 and kernel[a] < 2 * parts
-        if short or not (1 < taps < 6 or (alone and taps == 7)):
+        if short or parts > 4 or not (1 < taps < 6 or (alone and taps == 7)):
             return None
         outputs = (9 if alone and taps > 4 else 7) - taps
         return Axis(outputs, outputs + taps - 1, parts, dilation[a] // common)

@@ -130,7 +130,8 @@ def _packed(size: Ints, windows: Windows, count_include_pad: bool = False, divis
     """All arguments that are no tensors as one, for the operators' ``packed`` overloads; the order is that of
     csrc/torch/pool.cpp. An adaptive window has a kernel of 0."""
     axes = zip(size, *(entry or (0,) * len(size) for entry in windows), strict=True)
-    return torch.tensor([len(size), count_include_pad, divisor, *(word for axis in axes for word in axis)])
+    words = [len(size), count_include_pad, divisor, *(word for axis in axes for word in axis)]
+    return torch.tensor(words, device="cpu")
 
 
 def _needs_grad(input: Tensor) -> bool:
