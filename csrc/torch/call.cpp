@@ -34,14 +34,8 @@ Arguments::Arguments(const Ints& output_size, const Ints& stride, const Ints& lo
 
 Arguments::Arguments(const Tensor& packed) {
   constexpr int64_t kHead = 7, kAxis = 6;
-  STD_TORCH_CHECK(packed.is_cpu() && packed.scalar_type() == ScalarType::Long && packed.dim() == 1 &&
-                      packed.layout() == torch::headeronly::Layout::Strided && packed.is_contiguous() &&
-                      packed.numel() >= kHead + kAxis,
-                  "convlayers: a packed call must be a vector of int64 on the CPU");
-  const auto* word = static_cast<const int64_t*>(packed.const_data_ptr());
+  const int64_t* word = packed_words(packed, kHead, kAxis);
   rank = word[0];
-  STD_TORCH_CHECK(rank >= 1 && rank <= 3 && packed.numel() == kHead + kAxis * rank,
-                  "convlayers: a packed call must have 7 numbers and 6 for each of 1 to 3 spatial axes");
   groups = word[1];
   transposed = word[2] != 0;
   algorithm = word[3];

@@ -240,8 +240,8 @@ void weight_grad(const Call& c, const Source& input, const Source& grad, const T
   p.output_channels = sizes.rows;
   WinogradForm form;
   const bool winograd = c.winograd && winograd_form(gather, form) && has_every_tap(gather, *gather.region);
-  const auto cut = winograd ? std::optional<WinogradPlan>(std::in_place, gather, form, sizes.groups, sizes.columns, sizes.rows, k.lanes, k.block)
-                            : std::nullopt;
+  std::optional<WinogradPlan> cut;
+  if (winograd) cut.emplace(gather, form, sizes.groups, sizes.columns, sizes.rows, k.lanes, k.block);
   p.segments = winograd ? cut->segments : segment_count(gather, floats);
   const Memory bias_sums = bias && p.segments > 1 ? workspace(p.segments * c.out_channels) : nullptr;
   p.channel_sums = bias_sums ? bias_sums.get() : bias;

@@ -296,14 +296,8 @@ struct Packed {
 
   explicit Packed(const Tensor& packed) {
     constexpr int64_t kHead = 3, kAxis = 7;
-    STD_TORCH_CHECK(packed.is_cpu() && packed.scalar_type() == ScalarType::Long && packed.dim() == 1 &&
-                        packed.layout() == torch::headeronly::Layout::Strided && packed.is_contiguous() &&
-                        packed.numel() > kHead,
-                    "convlayers: a packed call must be a vector of int64 on the CPU");
-    const auto* word = static_cast<const int64_t*>(packed.const_data_ptr());
+    const int64_t* word = packed_words(packed, kHead, kAxis);
     const int64_t rank = word[0];
-    STD_TORCH_CHECK(rank >= 1 && rank <= 3 && packed.numel() == kHead + kAxis * rank,
-                    "convlayers: a packed call must have 3 numbers and 7 for each of 1 to 3 spatial axes");
     count_padding = word[1] != 0;
     divisor = word[2];
     const bool adaptive = word[kHead + 2] == 0;

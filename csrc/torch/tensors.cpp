@@ -33,6 +33,17 @@ void check_tensor(const Tensor& t, const char* name, int64_t dim) {
   STD_TORCH_CHECK(t.dim() == dim, "convlayers: ", name, " must have ", dim, " dimensions; received ", t.dim());
 }
 
+const int64_t* packed_words(const Tensor& packed, int64_t head, int64_t each) {
+  STD_TORCH_CHECK(packed.is_cpu() && packed.scalar_type() == ScalarType::Long && packed.dim() == 1 &&
+                      packed.layout() == torch::headeronly::Layout::Strided && packed.is_contiguous() &&
+                      packed.numel() >= head + each,
+                  "convlayers: a packed call must be a vector of int64 on the CPU");
+  const auto* words = static_cast<const int64_t*>(packed.const_data_ptr());
+  STD_TORCH_CHECK(words[0] >= 1 && words[0] <= 3 && packed.numel() == head + each * words[0], "convlayers: a packed call must have ",
+                  head, " numbers and ", each, " for each of 1 to 3 spatial axes");
+  return words;
+}
+
 bool is_half(const Tensor& t) {
   return t.scalar_type() == ScalarType::BFloat16 || t.scalar_type() == ScalarType::Half;
 }

@@ -54,6 +54,9 @@ Strides dense_strides(int64_t channels, const Ints& spatial);
 // A strided float32 CPU tensor of this many dimensions, or an error that names it.
 void check_tensor(const Tensor& t, const char* name, int64_t dim);
 
+// The words of a call packed into a vector of int64: the rank, the rest of `head` words, and `each` for every spatial axis.
+const int64_t* packed_words(const Tensor& packed, int64_t head, int64_t each);
+
 // bfloat16 and float16 are for storage: what is computed of them is computed in float32 and rounded once.
 bool is_half(const Tensor& t);
 Tensor widen(const Tensor& t);  // float32 where it is one of the two, itself elsewhere

@@ -46,7 +46,8 @@ struct TileRun {
 
 // Where each position of a tile reads, for a part of the filters, from `channel` on.
 template <int PU, int PV>
-inline void find_sources(const TileRun& run, int64_t index, const WinogradPart& part, int64_t channel, const float* (&source)[PV][PU]) {
+inline void find_sources(const TileRun& run, int64_t index, const WinogradPart& part, int64_t channel,
+                         const float* (&source)[PV][PU]) {
   const Gather& g = *run.gather;
   const auto& form = run.plan->form;
   const WinogradTile tile(g, *run.plan, index);

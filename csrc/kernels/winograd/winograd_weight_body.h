@@ -165,7 +165,8 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
       std::memcpy(p.channel_sums + (segment * p.groups + group) * p.output_channels + block * kBlock, channel_sums,
                   static_cast<size_t>(width) * sizeof(float));
     float* weight = p.result + segment * p.sizes.groups * p.sizes.rows * p.sizes.columns * p.sizes.taps();
-    weight += group * p.strides.group + block * kBlock * p.strides.row + channel * p.strides.column + plain_offset(*p.gather, form, p.strides, part);
+    weight += group * p.strides.group + block * kBlock * p.strides.row + channel * p.strides.column +
+              plain_offset(*p.gather, form, p.strides, part);
     weight_transforms.taps(p, part, sums.get(), sum_point, channels, width, weight);
   }
 }
