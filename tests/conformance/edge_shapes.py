@@ -1,8 +1,9 @@
 """The edge shapes of ../shared/shapes/correctness: windows, strides and dilations against sizes and uneven padding.
 
 The lists lie beside the repository, not in it; a clone elsewhere has none of them, and this suite is empty there.
-Forward and both gradients of small-integer tensors are compared exactly with torch's in float64. Under pytest every
-25th row runs; the report (``make conformance``) runs all.
+Forward and both gradients of small-integer tensors are compared with torch's in float64: exactly with
+``precision('exact')``, and within Winograd's bound with the default, which may choose it. Under pytest every 25th row
+runs; the report (``make conformance``) runs all.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import convlayers
+
 from . import subject
 from .results import Case, judge
 
 NAME = "Edge shapes"
-WHAT = "oneDNN's windows against sizes and uneven padding; dense, dilated and depthwise; both gradients, exact"
+WHAT = "oneDNN's windows against sizes and uneven padding; dense, dilated and depthwise; both gradients; exact with precision('exact')"
+#: What a result may be off by, relative to its largest entry: nothing, or what Winograd's algorithm rounds.
+BOUNDS = {"exact": 0.0, "default": 5e-6}
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "shapes" / "correctness"
 
 
@@ -51,14 +56,16 @@ def check(row: dict[str, str]) -> str | None:
     x, w, b = integers(n, c, *size), integers(k, c // groups, *kernel), integers(k)
     grad = integers(n, k, *output)
     name = f"conv{rank}d"
-    actual = evaluate(getattr(subject.functional, name), x, w, b, grad, stride, padding, dilation, groups)
+    geometry = (stride, padding, dilation, groups)
     beside = [amount for pair in reversed(padding) for amount in pair]
     padded = lambda x, w, b, s, _, d, g: getattr(F, name)(F.pad(x, beside), w, b, s, 0, d, g)  # noqa: E731
-    x, w, b, grad = (t.double() for t in (x, w, b, grad))
-    expected = evaluate(padded, x, w, b, grad, stride, padding, dilation, groups)
-    for what, a, e in zip(("output", "grad input", "grad weight", "grad bias"), actual, expected, strict=True):
-        if not torch.equal(a.double(), e):
-            return f"{what} differs: {x.shape=}, {w.shape=}, {stride=}, {padding=}, {dilation=}, {groups=}"
+    expected = evaluate(padded, *(t.double() for t in (x, w, b, grad)), *geometry)
+    for mode, bound in BOUNDS.items():
+        with convlayers.precision(mode):
+            actual = evaluate(getattr(subject.functional, name), x, w, b, grad, *geometry)
+        for what, a, e in zip(("output", "grad input", "grad weight", "grad bias"), actual, expected, strict=True):
+            if a.numel() and not (a.double() - e).abs().max() <= bound * e.abs().max():
+                return f"{mode} {what} differs: {x.shape=}, {w.shape=}, {stride=}, {padding=}, {dilation=}, {groups=}"
     return None
 
 
