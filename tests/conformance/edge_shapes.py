@@ -22,7 +22,7 @@ from . import subject
 from .results import Case, judge
 
 NAME = "Edge shapes"
-WHAT = "oneDNN's windows against sizes and uneven padding; dense, dilated and depthwise; both gradients; exact with precision('exact')"
+WHAT = "oneDNN's windows against sizes and uneven padding; dense, dilated, depthwise; both gradients, exact where asked"
 #: What a result may be off by, relative to its largest entry: nothing, or what Winograd's algorithm rounds.
 BOUNDS = {"exact": 0.0, "default": 5e-6}
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "shapes" / "correctness"
