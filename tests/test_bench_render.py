@@ -44,15 +44,17 @@ def test_tables(saved: Path) -> None:
     )
     assert "onnx 1.2; measured limits 200 GFLOP/s and 33 GB/s; memory kept (convlayers.keep_memory)." in text
     lines = [re.sub(" +", " ", line) for line in text.splitlines()]
-    columns = " | ".join(f"{d}: {w}" for d in ("forward", "training") for w in ("mean", "least", "below 1"))
+    columns = " | ".join(
+        f"{d}: {w}" for d in ("forward", "training") for w in ("mean", "least", "below 1", "of the limit")
+    )
     for line in (
         f"| list | {columns} |",
-        "| a | 2.00 | 2.00 | 0 of 1 | 8.00 | 8.00 | 0 of 1 |",
-        "| b | 0.50 | 0.50 | 1 of 1 | - | - | - |",
-        "| **all** | 1.00 | 0.50 | 1 of 2 | 8.00 | 8.00 | 0 of 1 |",
-        "| grouped | 2.00 | 2.00 | 0 of 1 | 8.00 | 8.00 | 0 of 1 |",
-        "| 1-D | 0.50 | 0.50 | 1 of 1 | - | - | - |",
-        "| openvino | 1.00 | 0.25 | 1 of 2 | - | - | - |",
+        "| a | 2.00 | 2.00 | 0 of 1 | 50% | 8.00 | 8.00 | 0 of 1 | 50% |",
+        "| b | 0.50 | 0.50 | 1 of 1 | 50% | - | - | - | - |",
+        "| **all** | 1.00 | 0.50 | 1 of 2 | 50% | 8.00 | 8.00 | 0 of 1 | 50% |",
+        "| grouped | 2.00 | 2.00 | 0 of 1 | 50% | 8.00 | 8.00 | 0 of 1 | 50% |",
+        "| 1-D | 0.50 | 0.50 | 1 of 1 | 50% | - | - | - | - |",
+        "| openvino | 1.00 | 0.25 | 1 of 2 | 50% | - | - | - | - |",
         "Below 0.97: signal forward 0.50.",
     ):
         assert line in lines

@@ -12,10 +12,15 @@ from convlayers.bench.problem import Problem
 
 
 def result(
-    given: Problem, ratios: dict[str, float], file: str = "a.csv", direction: str = "forward", batch: int = 50
+    given: Problem,
+    ratios: dict[str, float],
+    file: str = "a.csv",
+    direction: str = "forward",
+    batch: int = 50,
+    share: float = 0.5,
 ) -> runner.Result:
     times = {peer.name: timing.Times(1e-3, 1e-3, (1e-3, 2e-3), 3, 2) for peer in DEFAULT}
-    figures = runner.Figures(times, ratios, 12.5, 3.25, 0.5)
+    figures = runner.Figures(times, ratios, 12.5, 3.25, share)
     verdicts = {peer.name: check.Verdict(0.25) for peer in DEFAULT}
     return runner.Result(file, direction, given, batch, verdicts, figures)
 
@@ -24,7 +29,7 @@ def test_means_are_geometric_a_list_a_kind_and_for_all(tmp_path: Path) -> None:
     plain, signal = problem(PLAIN | {"groups": "1"}, tmp_path), problem(SIGNAL | {"groups": "1"}, tmp_path)
     results = [
         result(signal, {"torch": 0.5, "compiled": 3.0}),
-        result(plain, {"torch": 8.0}),
+        result(plain, {"torch": 8.0}, share=0.75),
         result(plain, {"torch": 4.0}, file="b.csv"),
         result(plain, {}),
         result(plain, {"torch": 0.98}, direction="training"),
@@ -45,13 +50,17 @@ def test_means_are_geometric_a_list_a_kind_and_for_all(tmp_path: Path) -> None:
     ]
     first, total = found["list", "a.csv", "forward", "torch"], found["all", "all", "forward", "torch"]
     assert (first.rows, first.geometric_mean, first.least, first.below_one) == (2, pytest.approx(2.0), 0.5, 1)
+    assert (first.share, total.share) == (0.625, 0.5)
     assert (total.rows, total.geometric_mean, total.least, total.below_one) == (3, pytest.approx(16 ** (1 / 3)), 0.5, 1)
     assert summary.slow(results, "torch") == results[:1]
     lines = report.closing(results, ("torch", "compiled")).splitlines()
-    assert lines[0] == "list a.csv, forward: geometric mean 2.00 of torch, least 0.50, below 1 in 1 of 2 rows"
+    assert (
+        lines[0]
+        == "list a.csv, forward: geometric mean 2.00 of torch, least 0.50, below 1 in 1 of 2 rows, 62% of the limit"
+    )
     assert lines[-4:] == [
-        "all, forward: geometric mean 3.00 of compiled, least 3.00, below 1 in 0 of 1 rows",
-        "all, training: geometric mean 0.98 of torch, least 0.98, below 1 in 1 of 1 rows",
+        "all, forward: geometric mean 3.00 of compiled, least 3.00, below 1 in 0 of 1 rows, 50% of the limit",
+        "all, training: geometric mean 0.98 of torch, least 0.98, below 1 in 1 of 1 rows, 50% of the limit",
         "below 0.97 of torch: 1 of 5",
         "  0.50 forward  signal",
     ]

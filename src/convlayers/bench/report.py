@@ -144,5 +144,6 @@ def _summary(summary: Summary) -> str:
     name = summary.group if summary.by == "all" else f"{summary.by} {summary.group}"
     return (
         f"{name}, {summary.direction}: geometric mean {summary.geometric_mean:.2f} of {summary.rival}, "
-        f"least {summary.least:.2f}, below 1 in {summary.below_one} of {summary.rows} rows"
+        f"least {summary.least:.2f}, below 1 in {summary.below_one} of {summary.rows} rows, "
+        f"{summary.share:.0%} of the limit"
     )

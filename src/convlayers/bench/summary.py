@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from convlayers.bench.kinds import KINDS
-from convlayers.bench.runner import Result
+from convlayers.bench.runner import Figures, Result
 
 #: Ratios below this are named one by one: what two runs of the same code differ by is left out.
 SLOW = 0.97
@@ -21,6 +21,8 @@ class Summary:
         by: ``'list'``, ``'kind'`` or ``'all'``.
         group: which list or kind; ``'all'`` for all.
         rival: the family.
+        share: the median, over the rows, of what share of the machine's nearer limit ours reached: what is left to gain
+            without fewer multiplications.
     """
 
     by: str
@@ -31,20 +33,26 @@ class Summary:
     geometric_mean: float
     least: float
     below_one: int
+    share: float
 
 
 def summaries(results: Iterable[Result]) -> list[Summary]:
     """One for each group, direction and rival that has a ratio: lists in their order, kinds in theirs, then all."""
-    ratios: dict[tuple[str, str, str, str], list[float]] = {}
+    of: dict[tuple[str, str, str, str], list[Figures]] = {}
     for result in results:
-        for rival, ratio in result.ratios.items():
-            for by, group in (("list", result.file), ("kind", result.kind), ("all", "all")):
-                ratios.setdefault((by, group, result.direction, rival), []).append(ratio)
-    found = [
-        Summary(*key, len(of), statistics.geometric_mean(of), min(of), sum(ratio < 1 for ratio in of))
-        for key, of in ratios.items()
-    ]
+        if result.figures:
+            for rival in result.ratios:
+                for by, group in (("list", result.file), ("kind", result.kind), ("all", "all")):
+                    of.setdefault((by, group, result.direction, rival), []).append(result.figures)
+    found = [_summary(*key, figures) for key, figures in of.items()]
     return sorted(found, key=lambda s: (_ORDER[s.by], KINDS.index(s.group) if s.by == "kind" else 0))
+
+
+def _summary(by: str, group: str, direction: str, rival: str, of: list[Figures]) -> Summary:
+    ratios = [figures.ratios[rival] for figures in of]
+    mean, below = statistics.geometric_mean(ratios), sum(ratio < 1 for ratio in ratios)
+    share = statistics.median(figures.share for figures in of)
+    return Summary(by, group, direction, rival, len(of), mean, min(ratios), below, share)
 
 
 _ORDER = {"list": 0, "kind": 1, "all": 2}
