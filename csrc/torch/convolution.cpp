@@ -168,13 +168,17 @@ int64_t segment_count(const Gather& g, int64_t floats) {
 
 // Whether the two factors of the weights' gradient change places: rows of sums are of the one that fills vectors, or for a 1x1
 // blocks, better. The factors of a transposed convolution are then those of a convolution, whose taps all pixels share.
-bool turns(const Call& c) {
+bool turns(const Call& c, bool has_bias) {
   if (!c.zeros || c.groups != 1) return false;
   const auto full = [](int64_t channels) {
     const int64_t block = kernels().block;
     return static_cast<double>(channels / block * block) / static_cast<double>(channels);
   };
-  if (c.filter(false).taps() == 1) return full(c.in_channels) > full(c.out_channels);
+  // Of a 1x1 both orders are alike but for this, and that the sums of the second lie as weights do.
+  if (c.filter(false).taps() == 1) {
+    const bool alike = !has_bias && std::min(c.in_channels, c.out_channels) >= 3 * kernels().block;
+    return full(c.in_channels) > full(c.out_channels) || (alike && full(c.in_channels) == full(c.out_channels));
+  }
   const double here = static_cast<double>(c.in_channels * whole(c.out_channels)),
                there = static_cast<double>(c.out_channels * whole(c.in_channels));
   return there < (c.transposed ? 1.1 : 0.8) * here;
@@ -216,7 +220,7 @@ void bias_grad(const Call& c, const Source& gradient, float* bias) {
 // The gradient of the weight, and of the bias unless it is null.
 void weight_grad(const Call& c, const Source& input, const Source& grad, const Tensor& weight, float* bias) {
   const Kernels& k = kernels();
-  const bool turned = !c.depthwise && turns(c);
+  const bool turned = !c.depthwise && turns(c, bias != nullptr);
   if (turned && bias) bias_grad(c, grad, std::exchange(bias, nullptr));
   const Source &source = turned ? grad : input, &gradient = turned ? input : grad;
   const auto plan =
@@ -248,8 +252,10 @@ void weight_grad(const Call& c, const Source& input, const Source& grad, const T
   if (winograd) {
     winograd_weight_grad({p, &*cut, strides, sizes}, result);
   } else {
-    const Memory sums = workspace(p.segments * floats);
-    p.result = sums.get();
+    // Sums in the weights' order are the result itself.
+    const bool in_order = !c.depthwise && c.groups == 1 && sizes.taps() == 1 && strides.row == 1 && strides.column == width;
+    const Memory sums = in_order && p.segments == 1 ? nullptr : workspace(p.segments * floats);
+    p.result = sums ? sums.get() : result;
     const Unpack job{p.result, p.segments, sizes, strides, result};
     const double moved = kMove * static_cast<double>(p.segments * floats);
     if (c.depthwise) {
@@ -268,7 +274,10 @@ void weight_grad(const Call& c, const Source& input, const Source& grad, const T
       parallel(vector_parts(sizes, k.lanes), [&](int64_t i) { unpack_vector(job, k.lanes, i); }, moved);
     } else {
       run(k.direct_weight, p, work);
-      run(k.unpack, job, moved);
+      if (!in_order)
+        run(k.unpack, job, moved);
+      else if (sums)
+        add_segments(p.result, p.segments, floats, result);
     }
   }
   if (bias_sums) add_segments(bias_sums.get(), p.segments, c.out_channels, bias);

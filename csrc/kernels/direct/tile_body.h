@@ -169,11 +169,17 @@ template <int Rows, int Vectors>
 void run_tile(const Tile& t) {
   Vec sum[Rows][Vectors];
   begin_sums(sum, t.bias, t.width);
-  // Vectors of the outputs to fetch at a time, so that all are when the sums are there.
   const Reads& reads = t.reads;
-  const int64_t times = std::max<int64_t>(reads.taps * ((t.channels + kFetch - 1) / kFetch), 1);
-  const int64_t some = (Vectors + times - 1) / times;
-  int64_t fetched = 0;
+  // Lines of the outputs to fetch at a time, so that all are when the sums are there; one is fetched at once.
+  constexpr int64_t kLines = (Vectors * kLanes + kFetch - 1) / kFetch;
+  int64_t some = 0, fetched = 0;
+  if constexpr (kLines == 1) {
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.output[r], 1);
+  } else {
+    const int64_t times = std::max<int64_t>(reads.taps * ((t.channels + kFetch - 1) / kFetch), 1);
+    some = (kLines + times - 1) / times;
+  }
   for (int64_t k = 0; k < reads.taps; ++k) {
     const auto [at, filter] = reads.tap[k];
     const float* source[Rows];
@@ -181,12 +187,14 @@ void run_tile(const Tile& t) {
     for (int r = 0; r < Rows; ++r) source[r] = reads.source[at + r] + t.channel;
     const float* weight = t.weight + filter * t.channels * (Vectors * kLanes);
     for (int64_t from = 0; from < t.channels; from += kFetch) {
-      for (const int64_t until = std::min<int64_t>(fetched + some, Vectors); fetched < until; ++fetched)
-        for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.output[r] + fetched * kLanes, 1);
+      if constexpr (kLines > 1)
+        for (const int64_t until = std::min<int64_t>(fetched + some, kLines); fetched < until; ++fetched)
+          for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.output[r] + fetched * kFetch, 1);
       for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.next[at + r] + t.channel + from);
       const int64_t to = std::min(from + kFetch, t.channels);
       for (int64_t c = from; c < to; ++c, weight += Vectors * kLanes) {
         Vec w[Vectors];
+        if constexpr (kLines == 1) __builtin_prefetch(weight + 16 * Vectors * kLanes);
 #pragma GCC unroll 8
         for (int v = 0; v < Vectors; ++v) w[v] = load(weight + v * kLanes);
 #pragma GCC unroll 16

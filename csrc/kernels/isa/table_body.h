@@ -5,6 +5,7 @@
 //                       of a repeated input, in as many registers as the instruction set has.
 #include "kernels/depthwise/depthwise_weight_body.h"
 #include "kernels/direct/direct_body.h"
+#include "kernels/direct/weight_body.h"
 #include "kernels/layout/filters_body.h"
 #include "kernels/norm/planes_body.h"
 #include "kernels/norm/rows_body.h"

@@ -97,6 +97,9 @@ void transform_filters(const WinogradProblem& p, int64_t block, int64_t index, i
             store(copy, load_first(tap, rows));
           else
             transpose_rows(tap, row, rows, run, copy, kTaps * kLanes);
+          // The next columns' lines: each is in a page of its own, where the processor does not look ahead.
+          if (column == 1 && taps.offset[t] != kMissing)
+            for (int64_t r = 0; r < rows; ++r) __builtin_prefetch(tap + r * row + kFilterColumns, 0, 2);
         }
     }
     for (int64_t c = 0; c < some; ++c) {
