@@ -109,6 +109,7 @@ def test_mistakes_are_refused_in_a_sentence(saved: Path, capsys: pytest.CaptureF
     run: dict[str, Any] = json.loads(saved.read_text())
     folder = saved.parent
     contents = {"list": [], "text": "no", "empty": run | {"rows": []}, "alone": run | {"rivals": []}}
+    contents["old"] = run | {"summaries": [{"by": "all", "rows": 1}]}
     for name, content in contents.items():
         (folder / f"{name}.json").write_text(content if name == "text" else json.dumps(content))
     (folder / "unmarked.md").write_text("<!-- /speed --> <!-- speed -->")
@@ -117,6 +118,7 @@ def test_mistakes_are_refused_in_a_sentence(saved: Path, capsys: pytest.CaptureF
         ("--render", str(folder / "none.json")): "none.json: cannot be read: No such file",
         ("--render", str(folder / "list.json")): "list.json: is not what `convlayers bench --json` saves",
         ("--render", str(folder / "text.json")): "text.json: is not what `convlayers bench --json` saves",
+        ("--render", str(folder / "old.json")): "old.json: is not what `convlayers bench --json` saves",
         ("--render", str(folder / "empty.json")): "empty.json: has no row with a ratio",
         ("--render", str(folder / "alone.json")): "alone.json: has no row with a ratio",
         (*render_it, "--readme", str(folder / "unmarked.md")): "unmarked.md: must have <!-- speed --> once",

@@ -51,6 +51,7 @@ class Units {
     sides_ = (run_ + kLanes - 1) / kLanes;
   }
   int64_t count() const { return runs_ * sides_; }
+  bool single() const { return run_ == 1; }  // unit u is entry u of [column][tap]
 
   struct Unit {
     int64_t offset, count, index[kLanes];
@@ -95,6 +96,22 @@ constexpr int64_t kShort = 3;
 constexpr int64_t kUnits = 64;
 inline int64_t unit_parts(const Units& units) { return (units.count() + kUnits - 1) / kUnits; }
 
+// Entries first ... last of [column][tap], one by one, of rows that lie side by side. Each is in a page of its own, where the
+// processor does not look ahead.
+inline void pack_entries(const Pack& p, const float* from, int64_t first, int64_t last, int64_t count, float* to) {
+  constexpr int64_t kAhead = 16;
+  const int64_t taps = p.sizes.taps(), width = rounded(count);
+  int64_t column = first / taps, tap = first % taps;
+  for (int64_t i = first; i < last; ++i) {
+    const float* at = from + column * p.strides.column + (taps > 1 ? tap_offset(p.sizes, p.strides, tap) : 0);
+    float* entry = to + (tap * p.sizes.columns + column) * width;
+    if (taps == 1)
+      for (int64_t row = 0; row < width; row += kFetch) __builtin_prefetch(at + kAhead * p.strides.column + row, 0, 2);
+    for (int64_t row = 0; row < width; row += kLanes) store(entry + row, load_first(at + row, count - row));
+    if (++tap == taps) tap = 0, ++column;
+  }
+}
+
 // Tasks: a block of rows of a group, a part of its units.
 int64_t pack_tasks(const Pack& p) { return p.sizes.groups * blocks(p.sizes.rows) * unit_parts({p.sizes, p.strides}); }
 
@@ -106,14 +123,18 @@ void pack(const Pack& p, int64_t begin, int64_t end) {
     const int64_t count = std::min(kBlock, p.sizes.rows - first), width = rounded(count);
     const float* from = p.weight + group * p.strides.group + first * p.strides.row;
     float* to = p.packed + (group * rounded(p.sizes.rows) + first) * entries;
-    for (int64_t u = part * kUnits, last = std::min(u + kUnits, units.count()); u < last; ++u) {
+    const int64_t begin_unit = part * kUnits, last = std::min(begin_unit + kUnits, units.count());
+    if (p.strides.row == 1 && units.single()) {
+      pack_entries(p, from, begin_unit, last, count, to);
+      continue;
+    }
+    for (int64_t u = begin_unit; u < last; ++u) {
       const Units::Unit unit = units[u];
       for (int64_t row = 0; row < width; row += kLanes) {
         const float* at = from + row * p.strides.row + unit.offset;
         const int64_t rows = std::min<int64_t>(kLanes, count - row);
-        if (p.strides.row == 1 && unit.count == 1) {
-          store(to + unit.index[0] * width + row, load_first(at, rows));
-        } else if (unit.count < kShort) {
+        for (int64_t r = 0; r < rows; ++r) __builtin_prefetch(at + r * p.strides.row + 2 * kFetch, 0, 2);
+        if (unit.count < kShort) {
           for (int64_t i = 0; i < unit.count; ++i) {
             float* lanes = to + unit.index[i] * width + row;
             for (int64_t r = 0; r < kLanes; ++r) lanes[r] = r < rows ? at[r * p.strides.row + i] : 0.f;

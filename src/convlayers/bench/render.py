@@ -27,6 +27,8 @@ def load(path: Path) -> dict[str, Any]:
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
         ready = bool(run["rivals"]) and any(row.get("ratios") for row in run["rows"])
+        if not all("share" in summary for summary in run["summaries"]):
+            raise KeyError("share")  # of a release before it was saved
     except OSError as error:
         raise RenderError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
