@@ -112,8 +112,8 @@ inline int64_t first_channel(const DirectWeightProblem& p, int64_t item) {
 // Calls `before` for each tile.
 template <class Channel, class Before>
 void add_panels(const DirectWeightProblem& p, const float* const* source, int64_t pixels, const float* const* gradient,
-                const Channel& channel_of, const Before& before, int64_t first_item, int64_t last_item, float* panels, float* result,
-                bool adds) {
+                const Channel& channel_of, const Before& before, int64_t first_item, int64_t last_item, float* panels,
+                float* result, bool adds) {
   const int64_t block_count = blocks(p.output_channels), stride = rounded(p.output_channels);
   const int64_t group_floats = p.gather->filter_taps * p.source_channels * stride;
   for (int64_t item = first_item, last; item < last_item; item = last) {
