@@ -62,7 +62,7 @@ conformance: $(VENV)/.test
 edge-shapes: $(VENV)/.test
 	$(BIN)/python -m tests.conformance.report --suite "edge shapes"
 
-# --- installation: a stamp an extra, renewed when the sources change --------------------------------------------------
+# --- installation: built once, and then a stamp an extra, renewed when the sources change -----------------------------
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -74,12 +74,18 @@ $(VENV)/.torch: constraints.txt | $(BIN)/pip
 	$(PIP) torch
 	touch $@
 
-$(VENV)/.demo: $(VENV)/.torch $(SOURCES)
-	$(PIP) ".[train]"
+$(VENV)/.built: $(VENV)/.torch $(SOURCES)
+	rm -rf build/wheel
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir build/wheel $(PIP_ARGS) .
+	$(PIP) --force-reinstall --no-deps build/wheel/*.whl
 	touch $@
 
-$(VENV)/.test: $(VENV)/.torch $(SOURCES)
-	$(PIP) ".[test]"
+$(VENV)/.demo: $(VENV)/.built
+	$(PIP) "$$(echo build/wheel/*.whl)[train]"
+	touch $@
+
+$(VENV)/.test: $(VENV)/.built
+	$(PIP) "$$(echo build/wheel/*.whl)[test]"
 	touch $@
 
 clean:
