@@ -60,21 +60,27 @@ void copy_panels(const float* const* pixel, int64_t pixels, int64_t channel, int
   }
 }
 
+// Adds the outer product of so many floats of a source and so many vectors of a gradient.
+template <int Rows, int Vectors>
+inline void add_outer_product(Vec (&sum)[Rows][Vectors], const float* source, const float* gradient) {
+  Vec g[Vectors];
+#pragma GCC unroll 8
+  for (int v = 0; v < Vectors; ++v) g[v] = load(gradient + v * kLanes);
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r) {
+    const Vec s = splat(source[r]);
+#pragma GCC unroll 8
+    for (int v = 0; v < Vectors; ++v) sum[r][v] += s * g[v];
+  }
+}
+
 template <class AnyTile, int Rows, int Vectors>
 void run_outer_tile(const AnyTile& t) {
   Vec sum[Rows][Vectors] = {};
   for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.result + r * t.stride, 1);
   for (int64_t p = 0; p < t.pixels; ++p) {
-    const auto [x, y] = t.pixel(p);
-    Vec g[Vectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < Vectors; ++v) g[v] = load(y + v * kLanes);
-#pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) {
-      const Vec s = splat(x[r]);
-#pragma GCC unroll 8
-      for (int v = 0; v < Vectors; ++v) sum[r][v] += s * g[v];
-    }
+    const auto [source, gradient] = t.pixel(p);
+    add_outer_product(sum, source, gradient);
   }
   store_sums(sum, t.result, t.stride, t.adds);
 }

@@ -8,12 +8,12 @@
 namespace {
 
 // A segment reads all of its pixels' channels, a part of it only some: parts are for what segments are too few for. Each copies
-// the sources, and is to have output channels enough to be worth that.
-constexpr int64_t kPartChannels = 64;
+// the sources, and is to have output channels enough to be worth that, where that leaves tasks for a few threads.
+constexpr int64_t kPartChannels = 64, kFewTasks = 8;
 inline int64_t direct_weight_parts(const DirectWeightProblem& p) {
   const int64_t items = p.groups * blocks(p.output_channels);
   int64_t parts = even_parts(items, 2 * p.segments);
-  while (parts > 1 && (items % parts != 0 || items / parts * kBlock < kPartChannels)) --parts;
+  while (parts > 1 && p.segments * parts > kFewTasks && (items % parts != 0 || items / parts * kBlock < kPartChannels)) --parts;
   return parts;
 }
 
@@ -158,11 +158,15 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
   if (copies_gradient)
     for (int64_t item = first_item; item < last_item; ++item) {
       const int64_t from = item % block_count * kBlock, width = std::min(kBlock, p.output_channels - from);
-      const int64_t channel = item / block_count * p.output_channels + from;
+      const int64_t channel = first_channel(p, item);
       float* to = scratch.gradient.get() + (item - first_item) * kChunk * kBlock;
       for (int64_t i = 0; i < count; ++i, to += kBlock)
         for (int64_t v = 0; v < width; v += kLanes) store(to + v, load_first(gradient[i] + channel + v, width - v));
     }
+  // Where an item's gradients are in those of a pixel.
+  const auto channel_of = [&](int64_t item) {
+    return copies_gradient ? (item - first_item) * kChunk * kBlock : first_channel(p, item);
+  };
   int64_t tile_index = 0;
   for (int64_t k = 0; k < region.taps; ++k) {
     // Pixels whose tap lies inside.
@@ -177,9 +181,6 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
     const bool adds = begun[region.tap[k]];
     begun[region.tap[k]] = true;
     if (kPanels && copies) {
-      const auto channel_of = [&](int64_t item) {
-        return copies_gradient ? (item - first_item) * kChunk * kBlock : first_channel(p, item);
-      };
       add_panels(p, pixel, inside, of_inside, channel_of, [&] { ahead.fetch(tile_index++, all_tiles); }, first_item, last_item,
                  scratch.source.get(), result + region.tap[k] * p.source_channels * stride, adds);
       continue;
@@ -187,11 +188,10 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
     for (int64_t item = first_item; item < last_item; ++item) {
       const int64_t group = item / block_count, from = item % block_count * kBlock;
       const int64_t width = std::min(kBlock, p.output_channels - from), vectors = (width + kLanes - 1) / kLanes;
-      PointerTile t{{inside, nullptr, stride, adds}, pixel, of_inside, group * p.source_channels, first_channel(p, item), {}};
+      PointerTile t{{inside, nullptr, stride, adds}, pixel, of_inside, group * p.source_channels, channel_of(item), {}};
       if (copies && (item == first_item || from == 0))
         copy_pixels(pixel, inside, t.source_channel, p.source_channels, scratch.source.get());
       if (copies) t.source = scratch.source_copy, t.source_channel = 0;
-      if (copies_gradient) t.gradient_channel = (item - first_item) * kChunk * kBlock;
       t.result = result + group * group_floats + region.tap[k] * p.source_channels * stride + from;
       for (int64_t tile = 0; tile < tiles; ++tile) {
         ahead.share((k * (last_item - first_item) + item - first_item) * tiles + tile, all_tiles, t);

@@ -1,7 +1,7 @@
 // The two matrix products of Winograd's kernels, a register tile at a time.
 #pragma once
 
-#include "kernels/direct/direct_body.h"
+#include "kernels/direct/outer_body.h"
 
 namespace {
 
@@ -63,17 +63,7 @@ void run_row_product(const RowProduct& p) {
     for (int r = 0; r < Rows; ++r)
       for (int v = 0; v < Vectors; ++v) sum[r][v] = load(p.result + (r * Vectors + v) * kLanes);
   const float *x = p.source, *y = p.gradient;
-  for (int64_t i = 0; i < p.rows; ++i, x += p.source_stride, y += Vectors * kLanes) {
-    Vec g[Vectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < Vectors; ++v) g[v] = load(y + v * kLanes);
-#pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) {
-      const Vec s = splat(x[r]);
-#pragma GCC unroll 8
-      for (int v = 0; v < Vectors; ++v) sum[r][v] += s * g[v];
-    }
-  }
+  for (int64_t i = 0; i < p.rows; ++i, x += p.source_stride, y += Vectors * kLanes) add_outer_product(sum, x, y);
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
