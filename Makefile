@@ -33,15 +33,15 @@ timm: | $(BIN)/pip
 
 # An editable install, for work on the code.
 develop: $(VENV)/.torch
-	$(PIP) "scikit-build-core>=0.11" ninja
+	$(PIP) "scikit-build-core>=0.11" cmake ninja
 	$(PIP) --no-build-isolation --editable ".[test]"
 
 # --- the kernels by themselves ----------------------------------------------------------------------------------------
 
-native: $(CMAKE)
-	$(CMAKE) -S . -B build/native -DCONVLAYERS_TORCH=OFF -DCMAKE_BUILD_TYPE=Release
-	$(CMAKE) --build build/native --target test_kernels --parallel
-	build/native/test_kernels 500
+# The package's own objects, linked to their test: compiled once.
+native: $(VENV)/.built
+	$(CMAKE) --build build/package --target test_kernels --parallel
+	build/package/test_kernels 500
 
 sanitize: $(CMAKE)
 	$(CMAKE) -S . -B build/sanitize -DCONVLAYERS_TORCH=OFF -DCONVLAYERS_SANITIZE=ON -DCMAKE_BUILD_TYPE=Debug
@@ -75,8 +75,10 @@ $(VENV)/.torch: constraints.txt | $(BIN)/pip
 	touch $@
 
 $(VENV)/.built: $(VENV)/.torch $(SOURCES)
+	$(PIP) "scikit-build-core>=0.11" cmake ninja
 	rm -rf build/wheel
-	$(BIN)/pip wheel --quiet --no-deps --wheel-dir build/wheel $(PIP_ARGS) .
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --config-settings build-dir=build/package \
+	  --wheel-dir build/wheel .
 	$(PIP) --force-reinstall --no-deps build/wheel/*.whl
 	touch $@
 
