@@ -1,6 +1,7 @@
 # `make demo` and `make test` set up everything that they need in .venv: Python >= 3.10 and a C++ compiler are enough.
 PYTHON ?= python3
 EPOCHS ?= 30
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 CMAKE := $(BIN)/cmake
@@ -24,7 +25,7 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 
 pytest: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 # Networks of others, for tests that look for them here: aside, since torchvision without torch's operators of its release
 # breaks what imports it where it finds it.

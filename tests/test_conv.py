@@ -182,7 +182,7 @@ def test_layouts(layout):
 @pytest.mark.parametrize(
     "activation",
     ["relu", "tanh", "silu", "gelu", nn.LeakyReLU(0.3), nn.Hardtanh(-2.0, 3.0), F.relu6, nn.PReLU(), torch.exp, None],
-    ids=str,
+    ids=lambda activation: getattr(activation, "__name__", str(activation)),
 )
 def test_activation_is_applied_to_the_result(activation):
     x, weight, bias = problem(2)
