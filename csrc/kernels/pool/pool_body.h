@@ -87,9 +87,21 @@ inline void for_each_pixel(const PoolProblem& p, bool adjoint, int64_t begin, in
   }
 }
 
-inline const float* source_at(const PoolProblem& p, int64_t batch, int64_t d, int64_t h) {
-  return p.source + batch * p.source_strides.batch + d * p.source_strides.axis[0] + h * p.source_strides.axis[1];
-}
+// What a result pixel sees: floats from its first element, and from one to the next along each axis.
+struct Seen {
+  const float* first;
+  int64_t count[3], step[3];
+
+  Seen(const PoolProblem& p, int64_t batch, const Span (&s)[3]) : first(p.source + batch * p.source_strides.batch) {
+    for (int a = 0; a < 3; ++a) {
+      count[a] = s[a].count;
+      step[a] = s[a].step * p.source_strides.axis[a];
+      first += s[a].begin * p.source_strides.axis[a];
+    }
+  }
+  bool any() const { return count[0] > 0 && count[1] > 0 && count[2] > 0; }
+};
+
 inline float* output_at(const PoolProblem& p, const int64_t (&at)[4]) {
   const auto& s = p.output_strides;
   return p.output + at[0] * s.batch + at[1] * s.axis[0] + at[2] * s.axis[1] + at[3] * s.axis[2];
@@ -111,10 +123,21 @@ inline Mask widen(Taps taps) {
 #endif
 }
 
-inline uint8_t* taps_at(const PoolProblem& p, int64_t batch, int64_t d, int64_t h, int64_t w) {
-  const auto& s = p.tap_strides;
-  return p.tap + batch * s.batch + d * s.axis[0] + h * s.axis[1] + w * s.axis[2];
+inline Taps narrow(Mask where) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Taps>(_mm512_maskz_cvtepi32_epi8(0xffff, reinterpret_cast<__m512i>(where)));
+#elif defined(__AVX2__)
+  const auto wide = reinterpret_cast<__m256i>(where);
+  const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+  const int64_t bits = _mm_cvtsi128_si64(_mm_packus_epi16(words, words));
+  Taps taps;
+  std::memcpy(&taps, &bits, sizeof taps);
+  return taps;
+#else
+  return __builtin_convertvector(where, Taps);
+#endif
 }
+
 inline Mask load_taps(const uint8_t* from, int64_t width) {
   Taps taps{};
   if (width >= kLanes)
@@ -124,7 +147,7 @@ inline Mask load_taps(const uint8_t* from, int64_t width) {
   return widen(taps);
 }
 inline void store_taps(uint8_t* to, Mask where, int64_t width) {
-  const Taps taps = __builtin_convertvector(where, Taps);
+  const Taps taps = narrow(where);
   if (width >= kLanes)
     std::memcpy(to, &taps, sizeof taps);
   else
@@ -133,11 +156,14 @@ inline void store_taps(uint8_t* to, Mask where, int64_t width) {
 
 template <int V, bool Whole>
 inline void store_results(const PoolProblem& p, float* to, const Vec (&results)[V], const Vectors<V, Whole>& vectors) {
+  if (p.stream) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) stream(to + v * kLanes, results[v]);
+    return;
+  }
 #pragma GCC unroll 4
   for (int v = 0; v < V; ++v)
-    if (p.stream)
-      stream(to + v * kLanes, results[v]);
-    else if (Whole)
+    if (Whole)
       store(to + v * kLanes, results[v]);
     else
       store_first(to, results[v], vectors.width);
@@ -163,11 +189,19 @@ inline void take_larger(Vec& best, Mask& where, Vec value, Mask here) {
 // What is kept of a maximum beside its value: nothing, where it is in its plane, or which tap of its window it is.
 enum class Kept { kNothing, kIndex, kTap };
 
-template <Kept kept, int V, bool Whole>
-inline void max_block(const PoolProblem& p, const int64_t (&at)[4], const Span (&s)[3], int64_t channel,
-                      const Vectors<V, Whole>& vectors) {
-  const bool seen = s[0].count > 0 && s[1].count > 0 && s[2].count > 0;
-  // Coordinates of the first tap inside, and how many follow one another there: in the plane, or in the window.
+// How elements of a window are counted: the first one seen, and from one to the next along each axis.
+struct Count {
+  int32_t first, step[3];
+
+  Count(int64_t line, int64_t column, const int64_t (&steps)[3], const int64_t (&extent)[3])
+      : first(static_cast<int32_t>(line * extent[2] + column)),
+        step{static_cast<int32_t>(steps[0] * extent[1] * extent[2]), static_cast<int32_t>(steps[1] * extent[2]),
+             static_cast<int32_t>(steps[2])} {}
+};
+
+// In the plane, or, for taps, in the window.
+template <Kept kept>
+inline Count count_of(const PoolProblem& p, const int64_t (&at)[4], const Span (&s)[3], bool any) {
   int64_t low[3], step[3], extent[3];
   for (int a = 0; a < 3; ++a) {
     const auto& w = p.axis[a];
@@ -175,44 +209,62 @@ inline void max_block(const PoolProblem& p, const int64_t (&at)[4], const Span (
     step[a] = kept == Kept::kTap ? 1 : s[a].step;
     extent[a] = kept == Kept::kTap ? w.kernel : w.input;
   }
-  const int64_t none = kept == Kept::kTap ? convlayers::kNoTap : -1;
-  const int64_t first = seen ? (low[0] * extent[1] + low[1]) * extent[2] + low[2] : none;
-  Vec best[V];
-  Mask where[V];
+  Count count(low[0] * extent[1] + low[1], low[2], step, extent);
+  if (!any) count.first = kept == Kept::kTap ? convlayers::kNoTap : -1;
+  return count;
+}
+
+template <Kept kept, int V, bool Whole>
+inline void max_block(const Seen& seen, const Count& count, int64_t channel, const Vectors<V, Whole>& vectors,
+                      Vec (&best)[V], Mask (&where)[V]) {
 #pragma GCC unroll 4
   for (int v = 0; v < V; ++v) {
     best[v] = splat(-INFINITY);
-    where[v] = Mask{} + static_cast<int32_t>(first);
+    where[v] = Mask{} + count.first;
   }
-  const int64_t column = s[2].step * p.source_strides.axis[2];
-  for (int64_t kd = 0; kd < s[0].count; ++kd)
-    for (int64_t kh = 0; kh < s[1].count; ++kh) {
-      const float* x = source_at(p, at[0], s[0].begin + kd * s[0].step, s[1].begin + kh * s[1].step) + channel +
-                       s[2].begin * p.source_strides.axis[2];
-      const int64_t line = (low[0] + kd * step[0]) * extent[1] + low[1] + kh * step[1];
-      Mask here = Mask{} + static_cast<int32_t>(line * extent[2] + low[2]);
-      for (int64_t kw = 0; kw < s[2].count; ++kw, x += column, here += static_cast<int32_t>(step[2]))
+  const float* slice = seen.first + channel;
+  Mask slice_here = Mask{} + count.first;
+  for (int64_t kd = 0; kd < seen.count[0]; ++kd, slice += seen.step[0], slice_here += count.step[0]) {
+    const float* row = slice;
+    Mask row_here = slice_here;
+    for (int64_t kh = 0; kh < seen.count[1]; ++kh, row += seen.step[1], row_here += count.step[1]) {
+      const float* x = row;
+      Mask here = row_here;
+      for (int64_t kw = 0; kw < seen.count[2]; ++kw, x += seen.step[2], here += count.step[2])
 #pragma GCC unroll 4
         for (int v = 0; v < V; ++v) take_larger<kept != Kept::kNothing>(best[v], where[v], vectors.load(x, v), here);
     }
-  store_results(p, output_at(p, at) + channel, best, vectors);
-  if constexpr (kept == Kept::kTap) {
-    uint8_t* taps = taps_at(p, at[0], at[1], at[2], at[3]) + channel;
-    for (int v = 0; v < V; ++v) store_taps(taps + v * kLanes, where[v], Whole ? kLanes : vectors.width);
-  }
-  if constexpr (kept == Kept::kIndex) {
-    const auto& i = p.index_strides;
-    const int64_t pixel = (at[1] * p.axis[1].output + at[2]) * p.axis[2].output + at[3];
-    int64_t* index = p.index + at[0] * i.batch + pixel * i.pixel + channel * i.channel;
-    for (int v = 0; v < V; ++v)
-      for (int64_t l = 0; l < (Whole ? kLanes : vectors.width); ++l) index[(v * kLanes + l) * i.channel] = where[v][l];
   }
 }
 
 template <Kept kept>
 inline void max_pool_keeping(const PoolProblem& p, int64_t begin, int64_t end) {
   for_each_pixel(p, false, begin, end, window_of, [&](const int64_t (&at)[4], const Span (&s)[3], const auto& blocks) {
-    blocks([&](const auto& vectors, int64_t channel) { max_block<kept>(p, at, s, channel, vectors); });
+    const Seen seen(p, at[0], s);
+    const Count count = count_of<kept>(p, at, s, seen.any());
+    float* const output = output_at(p, at);
+    uint8_t* taps = nullptr;
+    if constexpr (kept == Kept::kTap) {
+      const auto& t = p.tap_strides;
+      taps = p.tap + at[0] * t.batch + at[1] * t.axis[0] + at[2] * t.axis[1] + at[3] * t.axis[2];
+    }
+    blocks([&]<int V, bool Whole>(const Vectors<V, Whole>& vectors, int64_t channel) {
+      const int64_t lanes = Whole ? kLanes : vectors.width;
+      Vec best[V];
+      Mask where[V];
+      max_block<kept>(seen, count, channel, vectors, best, where);
+      store_results(p, output + channel, best, vectors);
+      if constexpr (kept == Kept::kTap)
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) store_taps(taps + channel + v * kLanes, where[v], lanes);
+      if constexpr (kept == Kept::kIndex) {
+        const auto& i = p.index_strides;
+        const int64_t pixel = (at[1] * p.axis[1].output + at[2]) * p.axis[2].output + at[3];
+        int64_t* index = p.index + at[0] * i.batch + pixel * i.pixel + channel * i.channel;
+        for (int v = 0; v < V; ++v)
+          for (int64_t l = 0; l < lanes; ++l) index[(v * kLanes + l) * i.channel] = where[v][l];
+      }
+    });
   });
   if (p.stream) end_stream();
 }
@@ -225,31 +277,33 @@ void max_pool_pixels(const PoolProblem& p, int64_t begin, int64_t end) {
 
 void max_pool_adjoint_pixels(const PoolProblem& p, int64_t begin, int64_t end) {
   for_each_pixel(p, true, begin, end, outputs_of, [&](const int64_t (&at)[4], const Span (&s)[3], const auto& blocks) {
-    // The tap by which the first of the outputs sees this input, and how far apart those of the next are.
-    int64_t first[3], fewer[3];
+    const Seen seen(p, at[0], s);
+    // The tap by which the first of the outputs sees this input; those of the next ones are less.
+    int64_t tap[3], fewer[3], extent[3], tap_step[3];
+    const uint8_t* taps = p.tap + at[0] * p.tap_strides.batch;
     for (int a = 0; a < 3; ++a) {
       const auto& w = p.axis[a];
-      first[a] = steps(w, at[a + 1] + w.low - s[a].begin * w.stride);
-      fewer[a] = steps(w, s[a].step * w.stride);
+      tap[a] = steps(w, at[a + 1] + w.low - s[a].begin * w.stride);
+      fewer[a] = -steps(w, s[a].step * w.stride);
+      extent[a] = w.kernel;
+      taps += s[a].begin * p.tap_strides.axis[a];
+      tap_step[a] = s[a].step * p.tap_strides.axis[a];
     }
+    const Count count(tap[0] * extent[1] + tap[1], tap[2], fewer, extent);
+    float* const output = output_at(p, at);
     blocks([&]<int V, bool Whole>(const Vectors<V, Whole>& vectors, int64_t channel) {
       Vec sum[V] = {};
-      const int64_t column = s[2].step * p.source_strides.axis[2], tap_column = s[2].step * p.tap_strides.axis[2];
-      for (int64_t kd = 0; kd < s[0].count; ++kd)
-        for (int64_t kh = 0; kh < s[1].count; ++kh) {
-          const int64_t d = s[0].begin + kd * s[0].step, h = s[1].begin + kh * s[1].step;
-          const int64_t line = (first[0] - kd * fewer[0]) * p.axis[1].kernel + first[1] - kh * fewer[1];
-          const float* x = source_at(p, at[0], d, h) + channel + s[2].begin * p.source_strides.axis[2];
-          const uint8_t* taps = taps_at(p, at[0], d, h, s[2].begin) + channel;
-          Mask here = Mask{} + static_cast<int32_t>(line * p.axis[2].kernel + first[2]);
-          for (int64_t kw = 0; kw < s[2].count; ++kw, x += column, taps += tap_column) {
+      for (int64_t kd = 0; kd < seen.count[0]; ++kd)
+        for (int64_t kh = 0; kh < seen.count[1]; ++kh) {
+          const float* x = seen.first + channel + kd * seen.step[0] + kh * seen.step[1];
+          const uint8_t* t = taps + channel + kd * tap_step[0] + kh * tap_step[1];
+          int32_t here = count.first + static_cast<int32_t>(kd) * count.step[0] + static_cast<int32_t>(kh) * count.step[1];
+          for (int64_t kw = 0; kw < seen.count[2]; ++kw, x += seen.step[2], t += tap_step[2], here += count.step[2])
 #pragma GCC unroll 4
             for (int v = 0; v < V; ++v)
-              sum[v] += load_taps(taps + v * kLanes, Whole ? kLanes : vectors.width) == here ? vectors.load(x, v) : Vec{};
-            here -= static_cast<int32_t>(fewer[2]);
-          }
+              sum[v] += load_taps(t + v * kLanes, Whole ? kLanes : vectors.width) == here ? vectors.load(x, v) : Vec{};
         }
-      store_results(p, output_at(p, at) + channel, sum, vectors);
+      store_results(p, output + channel, sum, vectors);
     });
   });
   if (p.stream) end_stream();
@@ -263,15 +317,15 @@ void avg_pool_pixels(const PoolProblem& p, int64_t begin, int64_t end) {
     const auto divisor = static_cast<float>(count);
     // A division takes as long as ten sums; that by a power of two is a product.
     const bool power = count > 0 && (count & (count - 1)) == 0;
-    const int64_t step = s[2].step * p.source_strides.axis[2];
+    const Seen seen(p, at[0], s);
+    float* const output = output_at(p, at);
     blocks([&]<int V, bool Whole>(const Vectors<V, Whole>& vectors, int64_t channel) {
       Vec sum[V] = {};
-      for (int64_t kd = 0; kd < s[0].count; ++kd)
-        for (int64_t kh = 0; kh < s[1].count; ++kh) {
-          const float* x = source_at(p, at[0], s[0].begin + kd * s[0].step, s[1].begin + kh * s[1].step) + channel +
-                           s[2].begin * p.source_strides.axis[2];
+      for (int64_t kd = 0; kd < seen.count[0]; ++kd)
+        for (int64_t kh = 0; kh < seen.count[1]; ++kh) {
+          const float* x = seen.first + channel + kd * seen.step[0] + kh * seen.step[1];
           Vec row[V] = {};
-          for (int64_t kw = 0; kw < s[2].count; ++kw, x += step)
+          for (int64_t kw = 0; kw < seen.count[2]; ++kw, x += seen.step[2])
 #pragma GCC unroll 4
             for (int v = 0; v < V; ++v) row[v] += vectors.load(x, v);
 #pragma GCC unroll 4
@@ -279,7 +333,7 @@ void avg_pool_pixels(const PoolProblem& p, int64_t begin, int64_t end) {
         }
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) sum[v] = power ? sum[v] * (1.f / divisor) : sum[v] / divisor;
-      store_results(p, output_at(p, at) + channel, sum, vectors);
+      store_results(p, output + channel, sum, vectors);
     });
   });
   if (p.stream) end_stream();
@@ -302,15 +356,16 @@ void avg_pool_adjoint_pixels(const PoolProblem& p, int64_t begin, int64_t end) {
   const int64_t common = common_divisor(p);
   const float common_share = 1.f / static_cast<float>(common);
   for_each_pixel(p, true, begin, end, outputs_of, [&](const int64_t (&at)[4], const Span (&s)[3], const auto& blocks) {
+    const Seen seen(p, at[0], s);
+    float* const output = output_at(p, at);
     blocks([&]<int V, bool Whole>(const Vectors<V, Whole>& vectors, int64_t channel) {
       Vec sum[V] = {};
-      const int64_t column = s[2].step * p.source_strides.axis[2];
-      for (int64_t kd = 0; kd < s[0].count; ++kd)
-        for (int64_t kh = 0; kh < s[1].count; ++kh) {
+      for (int64_t kd = 0; kd < seen.count[0]; ++kd)
+        for (int64_t kh = 0; kh < seen.count[1]; ++kh) {
           const int64_t d = s[0].begin + kd * s[0].step, h = s[1].begin + kh * s[1].step;
           const int64_t above = common ? 0 : divisor_of(p.axis[0], d) * divisor_of(p.axis[1], h);
-          const float* x = source_at(p, at[0], d, h) + channel + s[2].begin * p.source_strides.axis[2];
-          for (int64_t kw = 0; kw < s[2].count; ++kw, x += column) {
+          const float* x = seen.first + channel + kd * seen.step[0] + kh * seen.step[1];
+          for (int64_t kw = 0; kw < seen.count[2]; ++kw, x += seen.step[2]) {
             const int64_t w = s[2].begin + kw * s[2].step;
             const float share =
                 common ? common_share : 1.f / static_cast<float>(above * divisor_of(p.axis[2], w));
@@ -318,7 +373,7 @@ void avg_pool_adjoint_pixels(const PoolProblem& p, int64_t begin, int64_t end) {
             for (int v = 0; v < V; ++v) sum[v] += share * vectors.load(x, v);
           }
         }
-      store_results(p, output_at(p, at) + channel, sum, vectors);
+      store_results(p, output + channel, sum, vectors);
     });
   });
   if (p.stream) end_stream();
