@@ -3,8 +3,8 @@
     python docs/measure/pooling_and_norm.py [words of the names]
 
 Ours channels last, and the fastest of torch's; results are compared with float64 first. Memory is kept
-(`convlayers.keep_memory`) for both. Beside the ratios: at what part of a copy's speed the bytes are moved that a call
-must move at least.
+(`convlayers.keep_memory`) for both. Beside the ratios: at what part of a copy's speed those bytes are moved that a call
+must move where nothing stays in a cache.
 """
 
 from __future__ import annotations
@@ -71,6 +71,9 @@ NORM = [
     ("m5.bn1", 8, 128, (3960,)),
     ("r3d.bn2", 2, 64, (8, 56, 56)),
 ]
+#: How often elements are read or written, forward and with gradients. Pooling: x and y, then both gradients. A norm reads
+#: x twice, for the statistics and for y, and then x and the gradient of y twice again.
+POOLING_PASSES, NORM_PASSES = (2, 4), (3, 8)
 
 
 class Operation(NamedTuple):
@@ -122,7 +125,9 @@ def _last(x: Tensor) -> Tensor:
     return x.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
-def _row(name: str, mine: Operation, torchs: Operation, x: Tensor, gradient: Tensor, copy: float) -> list[float]:
+def _row(
+    name: str, mine: Operation, torchs: Operation, x: Tensor, gradient: Tensor, copy: float, passes: tuple[int, int]
+) -> list[float]:
     """Prints a line, and gives the two ratios."""
     ratios, line = [], f"{name:22}"
     for training in (False, True):
@@ -134,8 +139,7 @@ def _row(name: str, mine: Operation, torchs: Operation, x: Tensor, gradient: Ten
         times = {peer: found.median for peer, found in alternating(calls, ROUNDS, BUDGET).items()}
         best = min(times["torch contiguous"], times["torch last"])
         ratios.append(best / times["ours last"])
-        # Forward reads x and writes y; with gradients, y's is read and x's written, too.
-        moved = 4 * (x.numel() + gradient.numel()) * (1 + training)
+        moved = 4 * passes[training] * (x.numel() + gradient.numel()) / 2
         line += "".join(f"{1e3 * seconds:9.3f}" for seconds in times.values())
         line += f"{ratios[-1]:7.2f}{best / times['ours contiguous']:7.2f}"
         line += f"{moved / times['ours last'] / 1e9 / copy:7.0%}  "
@@ -150,7 +154,7 @@ def main() -> None:
     print(f"{torch.get_num_threads()} threads, {convlayers.isa()}, torch {torch.__version__}; copy {copy:.1f} GB/s")
     print("milliseconds of ours contiguous and channels last, torch's likewise; ratios of ours last and contiguous to")
     print("the better of torch's; bytes a second of ours last, as a part of a copy's. Forward; with gradients.")
-    for title, cases in (("pooling", POOLING), ("batch norm + ReLU", NORM)):
+    for title, cases, passes in (("pooling", POOLING, POOLING_PASSES), ("batch norm + ReLU", NORM, NORM_PASSES)):
         rows = []
         print(title)
         for name, batch, channels, size, *what in cases:
@@ -163,7 +167,7 @@ def main() -> None:
                 mine, torchs = (_norm(who, channels) for who in (True, False))
                 exact = _norm(False, channels, torch.float64)
             x = torch.randn(batch, channels, *size)
-            rows.append(_row(name, mine, torchs, x, _check(mine, exact, x), copy))
+            rows.append(_row(name, mine, torchs, x, _check(mine, exact, x), copy, passes))
         if rows:
             means = (statistics.geometric_mean(column) for column in zip(*rows, strict=True))
             print("geometric means: forward {:.2f}, with gradients {:.2f}".format(*means))

@@ -63,10 +63,14 @@ def batch_norm(
 @torch.no_grad()
 def _update(mean: Tensor | None, variance: Tensor | None, statistics: Tensor, momentum: float, count: int) -> None:
     """Moves the running statistics towards the batch's, of which the variance is taken as that of a sample."""
+    if mean is None and variance is None:
+        return
+    # Few calls: for small inputs, each costs as much as the kernel.
+    batch_mean, batch_variance = statistics.float().unbind()
     if mean is not None:
-        mean.mul_(1 - momentum).add_(statistics[0], alpha=momentum)
+        mean.lerp_(batch_mean, momentum)
     if variance is not None:
-        variance.mul_(1 - momentum).add_(statistics[1], alpha=momentum * count / (count - 1))
+        variance.mul_(1 - momentum).add_(batch_variance, alpha=momentum * count / (count - 1))
 
 
 # --- fakes: shapes and layouts ----------------------------------------------------------------------------------------
