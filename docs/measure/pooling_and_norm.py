@@ -71,8 +71,8 @@ NORM = [
     ("m5.bn1", 8, 128, (3960,)),
     ("r3d.bn2", 2, 64, (8, 56, 56)),
 ]
-#: How often elements are read or written, forward and with gradients. Pooling: x and y, then both gradients. A norm reads
-#: x twice, for the statistics and for y, and then x and the gradient of y twice again.
+#: How often elements are read or written, forward and with gradients. Pooling: x and y, then both gradients.
+#: Normalisation reads x twice, for the statistics and for y, and then x and the gradient of y twice again.
 POOLING_PASSES, NORM_PASSES = (2, 4), (3, 8)
 
 
