@@ -13,6 +13,8 @@ inline int64_t direct_parts(const DirectProblem& p) {
   return even_parts(p.groups * blocks(p.output_channels), std::max<int64_t>(chunks(*p.gather, kRows), 1));
 }
 
+constexpr int64_t kWorthCopies = 64;  // output channels that read a copied pixel
+
 // The outputs of a chunk of pixels: items first ... last, counted over groups and blocks of output channels.
 void run_pixels(const DirectProblem& p, const Region& region, Pixels& pixels, int64_t count, int64_t first_item,
                 int64_t last_item, Tiles& tiles) {
@@ -67,7 +69,7 @@ void direct(const DirectProblem& p, int64_t begin, int64_t end) {
   if (has_few_outputs(p)) return few(p, begin, end);
   const Gather& g = *p.gather;
   const int64_t parts = direct_parts(p), items = p.groups * blocks(p.output_channels), chunk_count = chunks(g, kRows);
-  Tiles tiles(g);
+  Tiles tiles(g, p.groups == 1 && p.output_channels >= kWorthCopies ? p.source_channels : 0);
   if (takes_lines(p)) {
     Region region = *g.region;
     region.leaves_out = false;  // pixels beside a border: few of a kind

@@ -44,7 +44,11 @@ class Tiles {
     int64_t first, rows;
     Reads reads;
   };
-  explicit Tiles(const Gather& g) : tap_(2 * table_size(g, kRows)), source_(table_size(g, kRows)) {}
+  // Sources of so many channels are read apart where they can be; with 0 of them, where they lie.
+  explicit Tiles(const Gather& g, int64_t channels = 0)
+      : tap_(2 * table_size(g, kRows)), source_(table_size(g, kRows)),
+        row_(g.filter_taps == 1 && channels >= kLeastApart && channels <= kMostApart ? channels + 16 : 0),
+        rows_(row_ * kChunk) {}
 
   void find(const Gather& g, const Region& region, Pixels& pixels, int64_t count, const float* input,
             const float* const (&outside)[3]) {
@@ -84,6 +88,12 @@ class Tiles {
     }
     for (int64_t i = 0; region.leaves_out && i < region.taps * count; ++i)
       if (!source[i]) source[i] = outside[0];
+    if (row_ > 0 && count > 1 && (source[1] - source[0]) % kWay == 0)
+      for (int64_t i = 0; i < region.taps * count; ++i) {
+        float* row = rows_.get() + i * row_;
+        std::memcpy(row, source[i], static_cast<size_t>(row_ - 16) * sizeof(float));
+        source[i] = row;
+      }
   }
   const Entry* begin() const { return entry_; }
   const Entry* end() const { return entry_ + count_; }
@@ -92,8 +102,14 @@ class Tiles {
   // A tile of few pixels takes as long as it takes to read its weights.
   static int64_t cost(int64_t rows, const Reads& reads) { return std::max<int64_t>(rows, kRows / 2) * reads.taps; }
 
+  // Floats a multiple of this apart share a set of the first-level cache, where a tile's pixels and the next one's drive one
+  // another out: a quarter of the time of a 1x1. Such pixels are copied to rows that lie otherwise, if they are not too long.
+  static constexpr int64_t kWay = 1024, kLeastApart = kBlock <= 16 ? 256 : INT64_MAX, kMostApart = 3072;
+
   Scratch<Reads::Tap> tap_;
   Scratch<const float*> source_;
+  int64_t row_;  // floats of a copy, or 0
+  Scratch<float> rows_;
   Entry entry_[kChunk];
   int64_t count_ = 0;
 };
