@@ -66,7 +66,7 @@ struct LineTile {
 template <int Rows, int Vectors>
 void run_line_tile(const LineTile& t) {
   for (int r = 0; r < Rows; ++r)
-    for (int v = 0; v < Vectors; ++v) __builtin_prefetch(t.output + (r + Rows) * t.step + v * kLanes, 1);
+    for (int c = 0; c < Vectors * kLanes; c += kFetch) __builtin_prefetch(t.output + (r + Rows) * t.step + c, 1);
   Vec sum[Rows][Vectors];
   begin_sums(sum, t.bias, t.width);
   const float* weight = t.weight;
