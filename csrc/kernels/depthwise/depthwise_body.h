@@ -95,11 +95,11 @@ struct RowTile {
   int64_t unit, jump;    // floats from tap to tap, from output to output
   int64_t groups, singles, direction;
   float* const* output;
-  // What the row below will be the first to read: as one stretch of memory, of which each vector of channels fetches a
+  // What the row below will be the first to read: as stretches of memory, of which each vector of channels fetches a
   // part, or pixel by pixel. It is fetched to the second-level cache: pixels of a power of two of channels share a few sets
-  // of the first, and would drive out each other and what is being read.
-  const float* below;
-  int64_t stretch, apart;
+  // of the first, and would drive out each other and what is being read. A stride of 2 makes two of each line, and two lines.
+  const float* below[4];
+  int64_t belows, stretch, apart;
 };
 
 // Steps that one load serves: as many as registers hold weights of.
@@ -117,8 +117,9 @@ void run_row_tile(const DepthwiseProblem& p, const Places& places, const RowTile
   const Vec bias = p.bias ? load_first(p.bias + at.output, at.width) : Vec{};
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) sum[i] = bias;
+  for (int64_t b = 0; b < s.belows; ++b)
 #pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) __builtin_prefetch(s.below + at.source * s.stretch + i * s.apart, 0, 2);
+    for (int i = 0; i < Rows; ++i) __builtin_prefetch(s.below[b] + at.source * s.stretch + i * s.apart, 0, 2);
   for (int64_t l = 0; l < s.lines; ++l) {
     const int64_t* tap = s.line[l].tap;
     const Window* window = s.window;
@@ -311,8 +312,10 @@ void run_rows(const DepthwiseProblem& p, const Places& places, const RowTiles& t
   const int64_t most = r.taps / w.taps;
   float* output[kStraightRows];
   RowTile tile{nullptr, 0, nullptr, s.unit * s.straight.step, s.jump * s.straight.step,
-               s.groups, s.singles, s.direction, output, nullptr, 1, 0};
-  const bool dense = Own && to - from == places.count() && tile.jump <= to * kLanes;
+               s.groups, s.singles, s.direction, output, {}, 0, 1, 0};
+  const bool strided = s.stride == 2 && s.every == 1;
+  const int64_t pixel = strided ? tile.unit : tile.jump;
+  const bool dense = Own && to - from == places.count() && pixel <= to * kLanes;
   for (int64_t h = band.first; h < band.last; ++h) {
     const int64_t row = h - band.first, next = row + (h + 1 < r.axis[1].outputs ? 1 : 0);
     if (scratch.lines[row] == kBordered) continue;
@@ -320,13 +323,24 @@ void run_rows(const DepthwiseProblem& p, const Places& places, const RowTiles& t
     tile.lines = scratch.lines[row];
     // Sources ascend with the lines, or, in a gradient, descend.
     const SourceLine* under = scratch.line.get() + next * most;
-    const float* below = scratch.lines[next] > 0 ? std::max(under[0].at, under[scratch.lines[next] - 1].at) : p.source;
+    const auto find_last = [](const SourceLine* line, int64_t lines, const float* none) {
+      return lines > 0 ? std::max(line[0].at, line[lines - 1].at) : none;
+    };
+    const int64_t unders = scratch.lines[next];
+    const float* below[2] = {find_last(under, unders, p.source), nullptr};
+    if (strided && unders > 1) {
+      const float* second = under[0].at > under[unders - 1].at ? under[1].at : under[unders - 2].at;
+      if (second > find_last(tile.line, tile.lines, below[0])) below[1] = second;
+    }
     float* to_row = p.output + Row(*p.gather, r, band.batch, band.depth, h).output;
     for (const RowPart* part = tiles.begin(region); part < tiles.end(region); ++part) {
       if (part->rows == 0) continue;
       for (int64_t k = 0; k < part->rows; ++k) output[k] = to_row + w.output[part->first + k * s.every];
       tile.window = part->window;
-      tile.below = below + tile.window->at;
+      tile.belows = 0;
+      for (const float* line : below)
+        for (int64_t half = 0; line && half <= strided; ++half)
+          tile.below[tile.belows++] = line + tile.window->at + half * pixel * (dense ? part->rows : 1);
       tile.stretch = dense ? part->rows : 1;
       tile.apart = dense ? kLanes : tile.jump;
       const RowTileFunction run = row_tile<Own>(s, part->rows);

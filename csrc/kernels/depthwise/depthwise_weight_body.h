@@ -106,6 +106,8 @@ void sum_rows(const RowSum& s, const Sums<Own>& sums) {
     const float* next_gradient = s.gradient[below] + sums.output;
     const float* next_source = std::max(std::max(under[0], under[kLines - 1]), line[kLines - 1]);
     if (!next_source) next_source = next_gradient;
+    // With a stride, two of its lines are new.
+    const float* second = Stride > 1 && kLines > 1 && under[kLines - 2] > line[kLines - 1] ? under[kLines - 2] : nullptr;
     for (int64_t k = 0; k < s.count; ++k) {
       const int64_t* offset = s.offset + s.outputs[k].first;
       const Window& window = s.window[k];
@@ -115,8 +117,12 @@ void sum_rows(const RowSum& s, const Sums<Own>& sums) {
         for (int i = 0; i < Count; ++i) {
           if (s.first) __builtin_prefetch(next_gradient + offset[i * s.every], 0, 2);
         }
-#pragma GCC unroll 8
-        for (int i = 0; i < Count; ++i) __builtin_prefetch(next_source + window.at + read.channel + i * Stride * s.unit, 0, 2);
+        constexpr int kNew = Count * Stride;
+#pragma GCC unroll 16
+        for (int i = 0; i < kNew; ++i) __builtin_prefetch(next_source + window.at + read.channel + i * s.unit, 0, 2);
+        if (second)
+#pragma GCC unroll 16
+          for (int i = 0; i < kNew; ++i) __builtin_prefetch(second + window.at + read.channel + i * s.unit, 0, 2);
 #pragma GCC unroll 8
         for (int i = 0; i < Count; ++i) g[i] = load(gradient + offset[i * s.every], lanes);
 #pragma GCC unroll 4
