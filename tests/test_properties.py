@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -79,6 +80,23 @@ def check_integers(problem):
     wanted = torch.autograd.grad(expected, [t for t in exact if t is not None], grad.double())
     for what, a, e in zip(("grad input", "grad weight", "grad bias"), gradients, wanted, strict=False):
         same(a, e, what)
+
+
+@pytest.mark.parametrize(("channels", "stride", "size"), [(1024, 1, 7), (512, 2, 9), (2048, 1, 5), (4096, 1, 3)])
+def test_exact_where_pixels_share_a_set_of_the_cache(channels, stride, size):
+    torch.manual_seed(channels)
+    small = lambda *shape: torch.randint(-1, 2, shape).float()  # noqa: E731
+    input = small(2, channels, size, size).contiguous(memory_format=torch.channels_last).requires_grad_()
+    weight, bias = small(70, channels, 1, 1).requires_grad_(), small(70).requires_grad_()
+    expected = torch.nn.functional.conv2d(input.double(), weight.double(), bias.double(), stride)
+    poison(expected)
+    output = functional.conv2d(input, weight, bias, stride)
+    torch.testing.assert_close(output.double(), expected, rtol=0, atol=0)
+    grad = small(*expected.shape)
+    found = torch.autograd.grad(output, (input, weight, bias), grad)
+    wanted = torch.autograd.grad(expected, (input, weight, bias), grad.double())
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
 @examples(0.3)

@@ -50,7 +50,9 @@ Problem random_problem() {
   const int64_t line = 3 + 2 * pick(0, 2), along = pick(3 - rank, 2);
   const bool points = !tiles && !lines && one_in(5);  // 1x1: very few channels, or several blocks of them
   if (tiles || lines || points) p.groups = 1;
+  const bool apart = points && one_in(4);  // pixels 4 KB apart, some of them by a stride
   if (points) p.in = one_in(2) ? pick(1, 8) : pick(1, 40), p.out = one_in(2) ? pick(1, 8) : pick(1, 140);
+  if (apart) p.in = 512 * pick(1, 2), p.out = pick(60, 90);
   for (int64_t a = 0; a < 3; ++a) {
     AxisGeometry& g = p.axis[a];
     g = {1, 1, 1, 1, 1, 0, Border::kConstant};
@@ -64,7 +66,7 @@ Problem random_problem() {
       }
       if (lines) g.kernel = a == along ? line : one_in(3) ? pick(1, 3) : 1, g.stride = g.dilation = 1;
       if (!tiles && !lines && a == 2 && one_in(4)) g.kernel = one_in(2) ? 5 : 7, g.input = pick(1, 24);
-      if (points) g.kernel = 1, g.stride = one_in(3) ? 2 : 1, g.input = pick(1, a == 2 ? 40 : 9);
+      if (points) g.kernel = 1, g.stride = one_in(3) ? 2 : 1, g.input = pick(1, apart ? 4 : a == 2 ? 40 : 9);
       // Rows of several tiles, and lines of taps that are more than the row.
       if (depthwise && !points && a == 2 && one_in(4)) g.kernel = one_in(3) ? pick(8, 31) : pick(1, 5), g.input = pick(10, 70);
       const int64_t reach = (g.kernel - 1) * g.dilation, high = pick(-1, 4);
