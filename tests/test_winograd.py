@@ -123,6 +123,23 @@ def test_all_directions_agree_with_float64(
                 assert error < BOUND, f"{name}, {options}: {error:.1e}"
 
 
+@pytest.mark.parametrize(("inputs", "outputs"), [(24, 1), (1, 24), (7, 5)])
+def test_weights_whose_output_channels_lie_side_by_side(
+    inputs: int, outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As Keras has them. Of one output channel, or one input channel, both strides are 1.
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, inputs, 12, 13), torch.randn(3, 5, inputs, outputs).permute(3, 2, 0, 1)
+    monkeypatch.setattr(select, "forced", "winograd")
+    grad = torch.randn_like(F.conv2d(x, weight, padding="same"))
+    got = results(F.conv2d, (x, weight, torch.zeros(outputs)), grad, padding="same")
+    monkeypatch.setattr(select, "forced", "")
+    exact = (x.double(), weight.double(), torch.zeros(outputs).double())
+    wanted = results(F.conv2d, exact, grad.double(), padding="same")
+    for ours, reference in zip(got, wanted, strict=True):
+        assert (ours.double() - reference).abs().max() / reference.abs().max() < BOUND
+
+
 def test_sources_in_several_chunks() -> None:
     torch.manual_seed(0)
     x, weight = torch.randn(2, 400, 24, 24), torch.randn(300, 400, 3, 3) / 60

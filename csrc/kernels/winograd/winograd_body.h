@@ -86,7 +86,8 @@ void transform_filters(const WinogradProblem& p, int64_t block, int64_t index, i
       for (int64_t c = 0; c < some; ++c)
         transpose_rows(at + c * column + taps.first, row, rows, span, filter + c * span * kLanes, kLanes);
     } else {
-      const int64_t run = column == 1 ? some : 1;
+      // Columns side by side are read together; not where rows, of which there is one then, are, too.
+      const int64_t run = column == 1 && row != 1 ? some : 1;
       for (int64_t t = 0; t < kTaps; ++t)
         for (int64_t c = 0; c < some; c += run) {
           const float* tap = at + c * column + taps.offset[t];
