@@ -99,6 +99,20 @@ def test_exact_where_pixels_share_a_set_of_the_cache(channels, stride, size):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
+def test_exact_where_such_a_pixel_is_seen_twice():
+    # A border that folds gives an input more than one tap, even of a filter that has one.
+    torch.manual_seed(0)
+    input = torch.randint(-1, 2, (70, 64, 3)).float().requires_grad_()
+    weight = torch.randint(-1, 2, (1024, 64, 1)).float()
+    output = functional.conv1d(input, weight, stride=2, padding=[(3, 3)], padding_mode="circular")
+    wide = input.double()
+    expected = torch.nn.functional.conv1d(torch.cat([wide] * 3, 2), weight.double(), stride=2)
+    torch.testing.assert_close(output.double(), expected, rtol=0, atol=0)
+    grad = torch.randint(-1, 2, expected.shape).float()
+    found, wanted = (torch.autograd.grad(y, input, g)[0] for y, g in ((output, grad), (expected, grad.double())))
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+
+
 @examples(0.3)
 @given(problems())
 def test_second_derivatives_are_exact(problem):

@@ -88,8 +88,8 @@ class Tiles {
     }
     for (int64_t i = 0; region.leaves_out && i < region.taps * count; ++i)
       if (!source[i]) source[i] = outside[0];
-    if (row_ > 0 && count > 1 && (source[1] - source[0]) % kWay == 0)
-      for (int64_t i = 0; i < region.taps * count; ++i) {
+    if (row_ > 0 && region.taps == 1 && count > 1 && (source[1] - source[0]) % kWay == 0)
+      for (int64_t i = 0; i < count; ++i) {
         float* row = rows_.get() + i * row_;
         std::memcpy(row, source[i], static_cast<size_t>(row_ - 16) * sizeof(float));
         source[i] = row;
