@@ -33,8 +33,7 @@ timm: | $(BIN)/pip
 	$(BIN)/pip install --quiet --no-deps --target build/timm torchvision==0.28.0 timm
 
 # An editable install, for work on the code.
-develop: $(VENV)/.torch
-	$(PIP) "scikit-build-core>=0.11" cmake ninja
+develop: $(VENV)/.torch | $(CMAKE)
 	$(PIP) --no-build-isolation --editable ".[test]"
 
 # --- the kernels by themselves ----------------------------------------------------------------------------------------
@@ -68,15 +67,15 @@ edge-shapes: $(VENV)/.test
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
+# What builds the kernels.
 $(CMAKE): | $(BIN)/pip
-	$(PIP) cmake
+	$(PIP) "scikit-build-core>=0.11" cmake ninja
 
 $(VENV)/.torch: constraints.txt | $(BIN)/pip
 	$(PIP) torch
 	touch $@
 
-$(VENV)/.built: $(VENV)/.torch $(SOURCES)
-	$(PIP) "scikit-build-core>=0.11" cmake ninja
+$(VENV)/.built: $(VENV)/.torch $(SOURCES) | $(CMAKE)
 	rm -rf build/wheel
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --config-settings build-dir=build/package \
 	  --wheel-dir build/wheel .

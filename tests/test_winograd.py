@@ -123,13 +123,16 @@ def test_all_directions_agree_with_float64(
                 assert error < BOUND, f"{name}, {options}: {error:.1e}"
 
 
+@pytest.mark.parametrize("order", ["HWIO", "HWOI"])
 @pytest.mark.parametrize(("inputs", "outputs"), [(24, 1), (1, 24), (7, 5)])
-def test_weights_whose_output_channels_lie_side_by_side(
-    inputs: int, outputs: int, monkeypatch: pytest.MonkeyPatch
+def test_weights_whose_channels_lie_side_by_side(
+    inputs: int, outputs: int, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As Keras has them. Of one output channel, or one input channel, both strides are 1.
+    # As Keras has them. Where there is one of the inner channels, both strides are 1.
     torch.manual_seed(0)
-    x, weight = torch.randn(2, inputs, 12, 13), torch.randn(3, 5, inputs, outputs).permute(3, 2, 0, 1)
+    sizes = {"H": 3, "W": 5, "I": inputs, "O": outputs}
+    weight = torch.randn([sizes[axis] for axis in order]).permute([order.index(axis) for axis in "OIHW"])
+    x = torch.randn(2, inputs, 12, 13)
     monkeypatch.setattr(select, "forced", "winograd")
     grad = torch.randn_like(F.conv2d(x, weight, padding="same"))
     got = results(F.conv2d, (x, weight, torch.zeros(outputs)), grad, padding="same")
