@@ -11,9 +11,9 @@ using convlayers::DepthwiseWeightProblem;
 constexpr int64_t kWeightTaps = 12;  // taps whose gradients are summed side by side in registers
 
 // One vector's sums of some steps, the first `step`. Those of tap t are at result + t * stride, a vector a step.
-template <bool Own>
+template <bool Own, bool Whole = false>
 struct Sums {
-  Reader<Own> read;
+  Reader<Own, Whole> read;
   Mask index;  // of the first step
   int64_t output, stride;
   Lanes lanes;
@@ -62,11 +62,24 @@ void sum_all_taps(const DepthwiseWeightProblem& p, const Region& r, int64_t coun
   }
 }
 
-// Outputs whose gradients are held in registers while sources slide past: many, few where many do not fit, or one.
-constexpr int kMany = kVectors == 4 ? 7 : 4, kSeveral = kVectors == 4 ? 3 : 2;
+// How many outputs' gradients are held in registers while sources slide past: as many as fit, or what is left of a row.
+template <int... Counts>
+struct OutputCounts {
+  static int64_t most(int64_t left) {
+    int64_t count = 0;
+    ((count = count == 0 && Counts <= left ? Counts : count), ...);
+    return count;
+  }
+  // Calls f with the constant that `count` is.
+  template <class F>
+  static inline __attribute__((always_inline)) void call(int64_t count, const F& f) {
+    (void)((count == Counts && (f(std::integral_constant<int, Counts>()), true)) || ...);
+  }
+};
+using Counts = std::conditional_t<kVectors == 4, OutputCounts<7, 3, 1>, OutputCounts<4, 3, 2, 1>>;
 struct Outputs {
   int64_t first;  // output, the others each `every` on
-  int64_t count;  // kMany, kSeveral or 1
+  int64_t count;
 };
 
 // Some taps of some lines, summed over some outputs of some rows.
@@ -76,6 +89,7 @@ struct RowSum {
   int64_t rows, lines;
   int64_t left;  // the last row that there are lines and a gradient of
   bool first;    // of the filter's taps: the gradient below is still to be fetched
+  bool far;      // whether to fetch ahead
   const Outputs* outputs;
   const Window* window;  // of each of the outputs
   int64_t count;
@@ -87,12 +101,12 @@ struct RowSum {
 
 // Several by Taps sums: each source is read once for all the taps of its line. Own: of several lines; else of one line and
 // several steps.
-template <bool Own, int Several, int Taps, int Stride>
-void sum_rows(const RowSum& s, const Sums<Own>& sums) {
+template <bool Own, bool Whole, int Several, int Taps, int Stride>
+void sum_rows(const RowSum& s, const Sums<Own, Whole>& sums) {
   constexpr int kLines = Own ? Several : 1, kSteps = Own ? 1 : Several;
   Vec sum[kLines][kSteps][Taps] = {};
   const Lanes lanes = sums.lanes;
-  const Reader<Own> read = sums.read;
+  const Reader<Own, Whole> read = sums.read;
   Mask index[kSteps];
 #pragma GCC unroll 4
   for (int q = 0; q < kSteps; ++q) index[q] = sums.index + q;
@@ -100,31 +114,34 @@ void sum_rows(const RowSum& s, const Sums<Own>& sums) {
   for (int64_t row = 0; row < s.rows; ++row) {
     const float* const* line = s.line + row * s.lines;
     const float* gradient = s.gradient[row] + sums.output;
-    // What the row below will be the first to read is fetched meanwhile, as in the other direction.
+    // What the row below will be the first to read is fetched meanwhile, as in the other direction: with a stride, two of its
+    // lines are new.
     const int64_t below = std::min(row + s.rows, s.left);
     const float* const* under = s.line + below * s.lines;
-    const float* next_gradient = s.gradient[below] + sums.output;
-    const float* next_source = std::max(std::max(under[0], under[kLines - 1]), line[kLines - 1]);
-    if (!next_source) next_source = next_gradient;
-    // With a stride, two of its lines are new.
-    const float* second = Stride > 1 && kLines > 1 && under[kLines - 2] > line[kLines - 1] ? under[kLines - 2] : nullptr;
+    const float* next_gradient = s.far && s.first ? s.gradient[below] + sums.output : nullptr;
+    const float* next[2] = {};
+    if (s.far) {
+      next[0] = std::max({under[0], under[kLines - 1], line[kLines - 1]});
+      if (Stride > 1 && kLines > 1 && under[kLines - 2] > line[kLines - 1]) next[1] = under[kLines - 2];
+    }
     for (int64_t k = 0; k < s.count; ++k) {
       const int64_t* offset = s.offset + s.outputs[k].first;
       const Window& window = s.window[k];
       const auto slide = [&]<int Count>(std::integral_constant<int, Count>) __attribute__((always_inline)) {
         Vec g[Count];
+        if (next_gradient)
+#pragma GCC unroll 8
+          for (int i = 0; i < Count; ++i) __builtin_prefetch(next_gradient + offset[i * s.every], 0, 2);
+        for (const float* from : next)
+          if (from)
+#pragma GCC unroll 16
+            for (int i = 0; i < Count * Stride; ++i)
+              __builtin_prefetch(from + window.at + read.channel + i * s.unit, 0, 2);
 #pragma GCC unroll 8
         for (int i = 0; i < Count; ++i) {
-          if (s.first) __builtin_prefetch(next_gradient + offset[i * s.every], 0, 2);
+          const float* of = gradient + offset[i * s.every];
+          g[i] = Whole ? load(of) : load(of, lanes);
         }
-        constexpr int kNew = Count * Stride;
-#pragma GCC unroll 16
-        for (int i = 0; i < kNew; ++i) __builtin_prefetch(next_source + window.at + read.channel + i * s.unit, 0, 2);
-        if (second)
-#pragma GCC unroll 16
-          for (int i = 0; i < kNew; ++i) __builtin_prefetch(second + window.at + read.channel + i * s.unit, 0, 2);
-#pragma GCC unroll 8
-        for (int i = 0; i < Count; ++i) g[i] = load(gradient + offset[i * s.every], lanes);
 #pragma GCC unroll 4
         for (int l = 0; l < kLines; ++l) {
           if (!line[l] || window.seen == 0) continue;
@@ -144,12 +161,7 @@ void sum_rows(const RowSum& s, const Sums<Own>& sums) {
           });
         }
       };
-      if (s.outputs[k].count == kMany)
-        slide(std::integral_constant<int, kMany>());
-      else if (s.outputs[k].count == kSeveral)
-        slide(std::integral_constant<int, kSeveral>());
-      else
-        slide(std::integral_constant<int, 1>());
+      Counts::call(s.outputs[k].count, slide);
     }
   }
   if (!any) return;
@@ -164,27 +176,27 @@ void sum_rows(const RowSum& s, const Sums<Own>& sums) {
       }
 }
 
-template <bool Own>
-using RowSumFunction = void (*)(const RowSum&, const Sums<Own>&);
+template <bool Own, bool Whole>
+using RowSumFunction = void (*)(const RowSum&, const Sums<Own, Whole>&);
 // As many lines, or steps, as registers hold sums of, beside the gradients and a source.
 constexpr int most_lines(int taps) { return taps <= 3 || kVectors == 4 ? 3 : taps == 5 ? 2 : 1; }
 constexpr int most_steps(int taps) { return taps <= 3 ? kVectors : kVectors / 2; }
 constexpr int several(bool own, int taps) { return own ? most_lines(taps) : most_steps(taps); }
-template <bool Own, int Taps, int Stride, int... Several>
-constexpr std::array<RowSumFunction<Own>, sizeof...(Several)> row_sums(std::integer_sequence<int, Several...>) {
-  return {sum_rows<Own, Several + 1, Taps, Stride>...};
+template <bool Own, bool Whole, int Taps, int Stride, int... Several>
+constexpr std::array<RowSumFunction<Own, Whole>, sizeof...(Several)> row_sums(std::integer_sequence<int, Several...>) {
+  return {sum_rows<Own, Whole, Several + 1, Taps, Stride>...};
 }
-template <bool Own, int Taps, int Stride>
-constexpr auto kRowSum = row_sums<Own, Taps, Stride>(std::make_integer_sequence<int, several(Own, Taps)>{});
-template <bool Own>
-inline RowSumFunction<Own> row_sum(int64_t taps, int64_t stride, int64_t count) {
+template <bool Own, bool Whole, int Taps, int Stride>
+constexpr auto kRowSum = row_sums<Own, Whole, Taps, Stride>(std::make_integer_sequence<int, several(Own, Taps)>{});
+template <bool Own, bool Whole>
+inline RowSumFunction<Own, Whole> row_sum(int64_t taps, int64_t stride, int64_t count) {
   const auto some = static_cast<size_t>(count - 1);
   switch (taps) {
-    case 2: return kRowSum<Own, 2, 1>[some];
-    case 3: return stride == 1 ? kRowSum<Own, 3, 1>[some] : kRowSum<Own, 3, 2>[some];
-    case 5: return stride == 1 ? kRowSum<Own, 5, 1>[some] : kRowSum<Own, 5, 2>[some];
-    case 7: return kRowSum<Own, 7, 1>[some];
-    default: return kRowSum<Own, 1, 1>[some];
+    case 2: return kRowSum<Own, Whole, 2, 1>[some];
+    case 3: return stride == 1 ? kRowSum<Own, Whole, 3, 1>[some] : kRowSum<Own, Whole, 3, 2>[some];
+    case 5: return stride == 1 ? kRowSum<Own, Whole, 5, 1>[some] : kRowSum<Own, Whole, 5, 2>[some];
+    case 7: return kRowSum<Own, Whole, 7, 1>[some];
+    default: return kRowSum<Own, Whole, 1, 1>[some];
   }
 }
 
@@ -196,7 +208,7 @@ class SlidingOutputs {
     for (int64_t phase = 0; phase < s.every; ++phase) {
       int64_t left = (s.last - s.first - phase + s.every - 1) / s.every;
       for (int64_t j = s.first + phase; left > 0; ) {
-        const int64_t some = left >= kMany ? kMany : left >= kSeveral ? kSeveral : 1;
+        const int64_t some = Counts::most(left);
         outputs_.get()[count_++] = {j, some};
         left -= some;
         j += some * s.every;
@@ -236,7 +248,7 @@ void for_step_runs(int64_t steps, int64_t most, const F& f) {
 template <bool Own>
 void sum_band(const DepthwiseWeightProblem& p, const Places& places, const Region& r, const Slide& s,
               const SlidingOutputs& all, RowSum sum, int64_t rows, int64_t left, int64_t from, int64_t to, float* result) {
-  constexpr int64_t kWidth = 28;
+  constexpr int64_t kWidth = 56;
   const int64_t most = Own ? most_lines(static_cast<int>(s.taps)) : 1, portions = (sum.lines + most - 1) / most;
   const int64_t together = std::max<int64_t>(1, kWidth / (s.last - s.first));
   const float* const* line = sum.line;
@@ -261,20 +273,23 @@ void sum_band(const DepthwiseWeightProblem& p, const Places& places, const Regio
             sum.unit = (single ? s.jump : s.unit) * s.straight.step;
             sum.tap = s.first_tap(r, l) + tap * s.direction;
             const int64_t taps = single ? 1 : s.taps;
-            if constexpr (Own)
-              row_sum<Own>(taps, s.stride, some)(sum, Sums<Own>(p, places, v, 0, result));
-            else
+            if constexpr (!Own)
               for_step_runs(p.source_channels, most_steps(static_cast<int>(taps)), [&](int64_t j, int64_t steps) {
-                row_sum<Own>(taps, s.stride, steps)(sum, Sums<Own>(p, places, v, j, result));
+                row_sum<false, false>(taps, s.stride, steps)(sum, Sums<false>(p, places, v, j, result));
               });
+            else if (kMasksCost && places[v].width >= kLanes)
+              row_sum<true, kMasksCost>(taps, s.stride, some)(sum, Sums<true, kMasksCost>(p, places, v, 0, result));
+            else
+              row_sum<true, false>(taps, s.stride, some)(sum, Sums<true>(p, places, v, 0, result));
           }
         }
     }
 }
 
-// Tasks: segments of the bands, each with sums of its own, and where these are few, parts of the vectors.
+// Tasks: of segments of the bands, each with sums of its own.
+constexpr int64_t kSumStrip = 128;
 int64_t depthwise_weight_tasks(const DepthwiseWeightProblem& p) {
-  return p.segments * depthwise_parts(p.segments, vector_count(p));
+  return p.segments * depthwise_parts(p.segments, vector_count(p), kSumStrip);
 }
 
 template <bool Own>
@@ -282,7 +297,7 @@ void run_depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_
   const Gather& g = *p.gather;
   const Bands bands(g);
   const Places places(p.groups, p.source_channels, p.output_channels);
-  const int64_t vectors = places.count(), parts = depthwise_parts(p.segments, vectors);
+  const int64_t vectors = places.count(), parts = depthwise_parts(p.segments, vectors, kSumStrip);
   const int64_t vector_floats = g.filter_taps * p.source_channels * kLanes;
   int64_t most_taps = 0;
   for (int64_t i = 0; i < g.regions; ++i) most_taps = std::max(most_taps, g.region[i].taps);
@@ -327,6 +342,7 @@ void run_depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_
     sum.every = s.every;
     sum.line_taps = r.axis[2].taps;
     sum.direction = s.direction;
+    sum.far = far_sources(g);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t from = range(task % parts), to = range(task % parts + 1);
       float* result = sums(task);

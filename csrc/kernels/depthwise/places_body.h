@@ -38,14 +38,17 @@ class Places {
   Mask lane_;
 };
 
-// How a vector reads channel `step` of its groups. Own: a lane's group is one channel, its own.
-template <bool Own>
+// How a vector reads channel `step` of its groups. Own: a lane's group is one channel, its own. Whole: all lanes have one.
+template <bool Own, bool Whole = false>
 struct Reader {
   int64_t channel;  // of the pixel, where the load begins
   Lanes lanes;
 
   Reader(const Place& at, int64_t step) : channel(at.source + from(step)), lanes(at.source_width - from(step)) {}
-  Vec operator()(const float* pixel) const { return load(pixel, lanes); }
+  Vec operator()(const float* pixel) const {
+    if constexpr (Whole) return load(pixel);
+    return load(pixel, lanes);
+  }
   // A group of more channels than a vector's is read a vector at a time.
   static int64_t from(int64_t step) { return Own ? 0 : step & -int64_t{kLanes}; }
   // What was read, to the lanes that it is for.
@@ -59,10 +62,10 @@ struct Reader {
 };
 
 // Calls f(how many, reader, first step) for all steps, Together at a time and then singly: one load serves several.
-template <bool Own, int Together, class F>
+template <bool Own, bool Whole, int Together, class F>
 inline __attribute__((always_inline)) void for_steps(const Place& at, int64_t steps, const F& f) {
   if constexpr (Own) {
-    f(std::integral_constant<int, 1>(), Reader<Own>(at, 0), 0);
+    f(std::integral_constant<int, 1>(), Reader<Own, Whole>(at, 0), 0);
   } else {
     for (int64_t from = 0; from < steps; from += kLanes) {
       const Reader<Own> read(at, from);

@@ -16,6 +16,7 @@ struct Slide {
   int64_t first = 0, last = 0;       // of a row's outputs, those that are read so
   int64_t every = 1, stride = 1;
   int64_t unit = 1, jump = 1;        // entries from tap to tap, and from output to output of a tile
+  int64_t step = 0, tap_step = 0;    // floats between outputs of a tile, places in the filter between taps
   int64_t least = 0;                 // the shift of tap 0
   int64_t taps = 1;                  // taken together, of which a line has `groups`; `singles` are left
   int64_t groups = 0, singles = 0;
@@ -31,6 +32,12 @@ struct Slide {
       first = 0;
       last = w.outputs;
     }
+    const auto even = [](const int64_t* of, int64_t from, int64_t to) {
+      for (int64_t i = from + 2; i < to; ++i)
+        if (of[i] - of[i - 1] != of[from + 1] - of[from]) return false;
+      return true;
+    };
+    if (!even(w.output, first, last)) last = first;
     if (first >= last) return;
     least = std::min(w.shift[0], w.shift[w.taps - 1]);
     direction = straight.dilation < 0 ? -1 : 1;
@@ -40,7 +47,7 @@ struct Slide {
     every = unit / common;
     stride = straight.stride / common;
     // As many as leave the fewest; kernels of other sizes are rare.
-    if ((last - first) / every >= 4)
+    if ((last - first) / every >= 4 && even(w.tap, 0, w.taps))
       for (int64_t some : {7, 5, 3, 2})
         if (some <= w.taps && (stride == 1 || (stride == 2 && (some == 3 || some == 5))) &&
             (taps == 1 || w.taps % some < w.taps % taps))
@@ -49,6 +56,8 @@ struct Slide {
     groups = taps == 1 ? 0 : w.taps / taps;
     singles = w.taps - groups * taps;
     jump = every * straight.stride;
+    if (last - first > every) step = w.output[first + every] - w.output[first];
+    if (taps > 1) tap_step = direction * (w.tap[1] - w.tap[0]);
   }
 
   // The filter's tap 0 of a line, as sources ascend; the others follow in `direction`.
