@@ -7,10 +7,19 @@
 
 namespace {
 
+// Pixels of a chunk are read again for every block of output channels: those of a 1x1 of many channels are to stay in the
+// second-level cache meanwhile. Narrow blocks are many.
+inline int64_t chunk_most(const DirectProblem& p) {
+  constexpr int64_t kFloats = 24 * 1024, kLeast = 24;
+  if (kBlock > 16 || p.gather->filter_taps > 1 || p.gather->regions > 1) return kChunk;
+  return std::clamp(kFloats / (p.groups * p.source_channels), kLeast, kChunk);
+}
+inline int64_t direct_chunks(const DirectProblem& p) { return chunks(*p.gather, kRows, chunk_most(p)); }
+
 // Tasks: chunks of pixels, and where these are few, parts of the output channels by all chunks: then weights are what there is
 // much of, and a thread reads those of its own parts.
 inline int64_t direct_parts(const DirectProblem& p) {
-  return even_parts(p.groups * blocks(p.output_channels), std::max<int64_t>(chunks(*p.gather, kRows), 1));
+  return even_parts(p.groups * blocks(p.output_channels), std::max<int64_t>(direct_chunks(p), 1));
 }
 
 constexpr int64_t kWorthCopies = 64;  // output channels that read a copied pixel
@@ -61,14 +70,14 @@ void run_pixels(const DirectProblem& p, const Region& region, Pixels& pixels, in
 int64_t direct_tasks(const DirectProblem& p) {
   if (takes_columns(p)) return column_tasks(p);
   if (has_few_outputs(p)) return few_tasks(p);
-  return takes_lines(p) ? line_tasks(p) : chunks(*p.gather, kRows) * direct_parts(p);
+  return takes_lines(p) ? line_tasks(p) : direct_chunks(p) * direct_parts(p);
 }
 
 void direct(const DirectProblem& p, int64_t begin, int64_t end) {
   if (takes_columns(p)) return column_convolution(p, begin, end);
   if (has_few_outputs(p)) return few(p, begin, end);
   const Gather& g = *p.gather;
-  const int64_t parts = direct_parts(p), items = p.groups * blocks(p.output_channels), chunk_count = chunks(g, kRows);
+  const int64_t parts = direct_parts(p), items = p.groups * blocks(p.output_channels), chunk_count = direct_chunks(p);
   Tiles tiles(g, p.groups == 1 && p.output_channels >= kWorthCopies ? p.source_channels : 0);
   if (takes_lines(p)) {
     Region region = *g.region;
@@ -78,7 +87,7 @@ void direct(const DirectProblem& p, int64_t begin, int64_t end) {
     });
   }
   for (int64_t task = begin; task < end; ++task) {
-    const Chunk chunk = find_chunk(g, task % chunk_count, kRows);
+    const Chunk chunk = find_chunk(g, task % chunk_count, kRows, chunk_most(p));
     const int64_t part = task / chunk_count;
     Pixels pixels(g, chunk);
     run_pixels(p, *chunk.region, pixels, chunk.count, items * part / parts, items * (part + 1) / parts, tiles);

@@ -33,20 +33,21 @@ class Scratch {
 constexpr int64_t kChunk = 128;
 constexpr int64_t kTableBytes = 32 * 1024;
 
-// Pixels a chunk of this region: a multiple of `multiple`, and much the same in all of them, so that the last is no rest.
-inline int64_t chunk_pixels(const Region& r, int64_t multiple) {
+// Pixels a chunk of this region: `most_pixels` or fewer, a multiple of `multiple`, and much the same in all of them, so that the last is
+// no rest.
+inline int64_t chunk_pixels(const Region& r, int64_t multiple, int64_t most_pixels = kChunk) {
   const int64_t fit = kTableBytes / static_cast<int64_t>(sizeof(float*)) / std::max<int64_t>(r.taps, 1);
-  const int64_t most = std::max(multiple, std::min(kChunk, fit) / multiple * multiple);
+  const int64_t most = std::max(multiple, std::min(most_pixels, fit) / multiple * multiple);
   const int64_t count = std::max<int64_t>((r.pixels + most - 1) / most, 1);
   return std::max(multiple, (r.pixels + count * multiple - 1) / (count * multiple) * multiple);
 }
-inline int64_t chunks(const Region& r, int64_t multiple) {
-  const int64_t pixels = chunk_pixels(r, multiple);
+inline int64_t chunks(const Region& r, int64_t multiple, int64_t most_pixels = kChunk) {
+  const int64_t pixels = chunk_pixels(r, multiple, most_pixels);
   return (r.pixels + pixels - 1) / pixels;
 }
-inline int64_t chunks(const Gather& g, int64_t multiple) {
+inline int64_t chunks(const Gather& g, int64_t multiple, int64_t most_pixels = kChunk) {
   int64_t total = 0;
-  for (int64_t i = 0; i < g.regions; ++i) total += chunks(g.region[i], multiple);
+  for (int64_t i = 0; i < g.regions; ++i) total += chunks(g.region[i], multiple, most_pixels);
   return total;
 }
 
@@ -64,11 +65,11 @@ struct Chunk {
   const Region* region;
   int64_t first, count;
 };
-inline Chunk find_chunk(const Gather& g, int64_t index, int64_t multiple) {
+inline Chunk find_chunk(const Gather& g, int64_t index, int64_t multiple, int64_t most_pixels = kChunk) {
   const int64_t slices = g.regions > 1 ? kSlices : 1;
   const auto before = [&](int64_t slice) {
     int64_t total = 0;
-    for (int64_t i = 0; i < g.regions; ++i) total += chunks(g.region[i], multiple) * slice / slices;
+    for (int64_t i = 0; i < g.regions; ++i) total += chunks(g.region[i], multiple, most_pixels) * slice / slices;
     return total;
   };
   int64_t slice = 0;
@@ -77,7 +78,7 @@ inline Chunk find_chunk(const Gather& g, int64_t index, int64_t multiple) {
   index -= before(slice);
   const Region* r = g.region;
   for (;; ++r) {
-    const int64_t n = chunks(*r, multiple);
+    const int64_t n = chunks(*r, multiple, most_pixels);
     const int64_t first = n * slice / slices, last = n * (slice + 1) / slices;
     if (index < last - first) {
       index += first;
@@ -85,7 +86,7 @@ inline Chunk find_chunk(const Gather& g, int64_t index, int64_t multiple) {
     }
     index -= last - first;
   }
-  const int64_t pixels = chunk_pixels(*r, multiple), first = index * pixels;
+  const int64_t pixels = chunk_pixels(*r, multiple, most_pixels), first = index * pixels;
   return {r, first, std::min(pixels, r->pixels - first)};
 }
 
