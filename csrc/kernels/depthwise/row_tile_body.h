@@ -123,10 +123,11 @@ template <bool Own, bool Whole, int Vectors, int Taps, int Stride, int... Rows>
 constexpr std::array<RowTileFunction, sizeof...(Rows)> row_tiles(std::integer_sequence<int, Rows...>) {
   return {run_row_tile<Own, Whole, Rows + 1, Vectors, Taps, Stride>...};
 }
-// As many sums as registers hold beside weights and a source; of several vectors, where they share a line of the cache.
+// As many sums as registers hold beside weights and a source.
 constexpr int kStraightRows = kVectors == 4 ? 14 : 10;
-constexpr int kTogether = kLanes < 16 ? 2 : 1;
-constexpr bool kMasksCost = kLanes < 16;
+// AVX2 alone has tiles of whole vectors, whose loads cost less than those of parts, and of two that share a line of the cache.
+constexpr bool kMasksCost = kLanes == 8;
+constexpr int kTogether = kMasksCost ? 2 : 1;
 template <bool Own, bool Whole, int Vectors, int Taps, int Stride>
 constexpr auto kRowTile =
     row_tiles<Own, Whole, Vectors, Taps, Stride>(std::make_integer_sequence<int, kStraightRows / Vectors>{});
