@@ -102,20 +102,28 @@ void run_depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
   const Bands bands(g);
   const Places places(p.groups, p.source_channels, p.output_channels);
   const int64_t vectors = places.count(), parts = depthwise_parts(bands.count(), vectors, kStrip);
-  int64_t most_taps = 0;
-  for (int64_t i = 0; i < g.regions; ++i) most_taps = std::max(most_taps, g.region[i].taps);
+  const auto lines_of = [](const Region& r) { return r.taps > 0 ? r.taps / r.axis[2].taps : 0; };
+  int64_t most_taps = 0, all_lines = 0;
+  for (int64_t i = 0; i < g.regions; ++i) {
+    most_taps = std::max(most_taps, g.region[i].taps);
+    all_lines += lines_of(g.region[i]);
+  }
   const Scratch<const float*> table(most_taps * kDepthwiseRows);
   const Scratch<Term> term(most_taps);
-  const Scratch<SourceLine> line(2 * g.regions * most_taps);
+  const Scratch<SourceLine> line(2 * all_lines);  // of a row and the one below
   const Scratch<RowLines> lines(g.regions);
-  for (int64_t i = 0; i < g.regions; ++i)
-    lines.get()[i] = {{line.get() + 2 * i * most_taps, 0, false}, {line.get() + (2 * i + 1) * most_taps, 0, false}};
+  SourceLine* next = line.get();
+  for (int64_t i = 0; i < g.regions; ++i) {
+    const int64_t count = lines_of(g.region[i]);
+    lines.get()[i] = {{next, 0, false}, {next + count, 0, false}};
+    next += 2 * count;
+  }
   const RowTiles tiles(p);
   Pixels pixels;
   for (int64_t task = begin; task < end; ++task) {
-    const int64_t part = task / bands.count(), from = vectors * part / parts, to = vectors * (part + 1) / parts;
-    // Regions are the phases of one stretch of the output: they take turns by rows, and along those that they share, so that what
-    // they read, and the memory they write, is near.
+    const int64_t strip = task / bands.count(), from = vectors * strip / parts, to = vectors * (strip + 1) / parts;
+    // Regions are the phases of one stretch of the output: they take turns by rows, and along those that they share, so that
+    // what they read, and the memory that they write, is near.
     for (int64_t k = 0; k < bands.rows(); ++k)
       for (int64_t first = 0, last = 0; first < g.regions; first = last) {
         while (last < g.regions && share_rows(g.region[first], g.region[last])) ++last;
