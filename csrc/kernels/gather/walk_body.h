@@ -33,8 +33,8 @@ class Scratch {
 constexpr int64_t kChunk = 128;
 constexpr int64_t kTableBytes = 32 * 1024;
 
-// Pixels a chunk of this region: `most_pixels` or fewer, a multiple of `multiple`, and much the same in all of them, so that the last is
-// no rest.
+// Pixels a chunk of this region: `most_pixels` or fewer, a multiple of `multiple`, and much the same in all of them, so that
+// the last is no rest.
 inline int64_t chunk_pixels(const Region& r, int64_t multiple, int64_t most_pixels = kChunk) {
   const int64_t fit = kTableBytes / static_cast<int64_t>(sizeof(float*)) / std::max<int64_t>(r.taps, 1);
   const int64_t most = std::max(multiple, std::min(most_pixels, fit) / multiple * multiple);
