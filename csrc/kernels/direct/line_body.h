@@ -182,15 +182,34 @@ void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_
 
 // --- gradient of the weights -------------------------------------------------------------------------------------------
 
+// What the next row reads, its gradients and the line of taps that this row does not read: fetched while the sums of this one are
+// made, a part of it in each pass over the row.
+struct NextRow {
+  const float *source = nullptr, *gradient = nullptr;
+  int64_t source_lines = 0, gradient_lines = 0;
+  bool any() const { return source_lines + gradient_lines > 0; }
+  // Where a pass begins, and by how many floats it goes on at each of its outputs.
+  struct Part {
+    const float* at = nullptr;
+    int64_t step = 0;
+  };
+  Part part(int64_t pass, int64_t passes, int64_t outputs) const {
+    const int64_t lines = source_lines + gradient_lines, first = lines * pass / passes, all = passes * outputs;
+    return {first < source_lines ? source + first * kFetch : gradient + (first - source_lines) * kFetch,
+            std::min((lines * kFetch + all - 1) / all, kFetch)};
+  }
+};
+
 // Sums over `count` outputs of a row: Rows places of runs (place i of line l is l * run + i), by vectors of the gradient.
-// Together: the places lie side by side.
-template <int Rows, int Vectors, bool Together>
+// Together: the places lie side by side. Fetches: there is a next row.
+template <int Rows, int Vectors, bool Together, bool Fetches>
 void sum_places(const Run* place, const float* gradient, int64_t step, int64_t count, int64_t width, float* result,
-                int64_t stride) {
+                int64_t stride, NextRow::Part ahead) {
   Vec sum[Rows][Vectors] = {};
   const float* x[Rows];
   for (int r = 0; r < Rows; ++r) x[r] = place[r].at;
   for (int64_t j = 0; j < count; ++j, gradient += step) {
+    if (Fetches) __builtin_prefetch(ahead.at + j * ahead.step, 0, 2);
     Vec g[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) g[v] = load_first(gradient + v * kLanes, width - v * kLanes);
@@ -209,13 +228,14 @@ void sum_places(const Run* place, const float* gradient, int64_t step, int64_t c
 // The straight outputs of one row, into result[place][output channel, rounded up].
 template <int Vectors>
 void sum_row(const Run* line, int64_t lines, int64_t run, const float* gradient, int64_t step, int64_t count,
-             int64_t width, float* result, int64_t stride) {
+             int64_t width, float* result, int64_t stride, const NextRow& next, int64_t block, int64_t block_count) {
   constexpr int kMost = kVectors == 4 ? (Vectors == 1 ? 12 : Vectors == 2 ? 9 : 6) : Vectors == 1 ? 8 : 5;
   // Places of one line at a time, but of several lines where a run is too short to fill the registers.
   const bool together = 2 * run > kMost;
   const int64_t places = together ? run : lines * run, tiles = (places + kMost - 1) / kMost;
   Run place[kMost];
-  for (int64_t l = 0; l < (together ? lines : 1); ++l)
+  const int64_t groups = together ? lines : 1;
+  for (int64_t l = 0; l < groups; ++l)
     for (int64_t i = 0; i < tiles; ++i) {
       const int64_t first = l * run + places * i / tiles, rows = l * run + places * (i + 1) / tiles - first;
       for (int64_t r = 0; r < rows; ++r) {
@@ -223,10 +243,17 @@ void sum_row(const Run* line, int64_t lines, int64_t run, const float* gradient,
         place[r] = {from.at + (first + r) % run, from.pixel};
       }
       float* to = result + first * stride;
+      NextRow::Part ahead;
+      if (next.any()) ahead = next.part((block * groups + l) * tiles + i, block_count * groups * tiles, count);
       const auto sum = [&]<int... R>(std::integer_sequence<int, R...>) {
         const auto one = [&]<int Rows>(std::integral_constant<int, Rows>) {
-          together ? sum_places<Rows, Vectors, true>(place, gradient, step, count, width, to, stride)
-                   : sum_places<Rows, Vectors, false>(place, gradient, step, count, width, to, stride);
+          const auto all = [&](auto sum_of) { sum_of(place, gradient, step, count, width, to, stride, ahead); };
+          if (!together)
+            all(sum_places<Rows, Vectors, false, false>);
+          else if (next.any())
+            all(sum_places<Rows, Vectors, true, true>);
+          else
+            all(sum_places<Rows, Vectors, true, false>);
           return true;
         };
         (void)((rows == R + 1 && one(std::integral_constant<int, R + 1>{})) || ...);
@@ -248,7 +275,7 @@ void line_weight(const DirectWeightProblem& p, int64_t begin, int64_t end, int64
   const int64_t stride = rounded(p.output_channels);
   const Bands bands(g);
   const Scratch<Run> line(runs.count);
-  const int64_t step = w.outputs > 1 ? w.output[1] - w.output[0] : 0;
+  const int64_t step = w.outputs > 1 ? w.output[1] - w.output[0] : 0, straights = straight.last - straight.first;
   Pixels pixels;
   for (int64_t segment = begin; segment < end; ++segment) {
     float* result = p.result + segment * places * stride;
@@ -261,12 +288,20 @@ void line_weight(const DirectWeightProblem& p, int64_t begin, int64_t end, int64
       for (int64_t h = band.first; h < band.last; ++h) {
         const Row row(g, r, band.batch, band.depth, h);
         find_runs(g, r, row, straight, runs, p.source, p.outside, line.get());
+        NextRow next;
+        if (h + 1 < band.last && worth_fetching(p, r)) {
+          const Row below(g, r, band.batch, band.depth, h + 1);
+          next.source = find_line(g, r, below, straight, runs.count / runs.each - 1, p.source, p.outside).at;
+          next.source_lines = (straights * straight.pixel + kFetch - 1) / kFetch;
+          next.gradient = p.gradient + below.output + w.output[straight.first];
+          next.gradient_lines = (straights * step + kFetch - 1) / kFetch;
+        }
         for (int64_t channel = 0; channel < p.output_channels; channel += kBlock) {
           const int64_t width = std::min(kBlock, p.output_channels - channel);
           const float* gradient = p.gradient + row.output + w.output[straight.first] + channel;
           const auto sum = [&](auto sum_of) {
-            sum_of(line.get(), runs.count, run, gradient, step, straight.last - straight.first, width, result + channel,
-                   stride);
+            sum_of(line.get(), runs.count, run, gradient, step, straights, width, result + channel, stride, next,
+                   channel / kBlock, blocks(p.output_channels));
           };
           switch ((width + kLanes - 1) / kLanes) {
             case 1: sum(sum_row<1>); break;

@@ -21,20 +21,21 @@ struct PointerTile : OuterTile {
   const float *const *source, *const *gradient;
   int64_t source_channel, gradient_channel;
   // What to fetch into the second-level cache on the way, a line for each pixel.
+  static constexpr int64_t kEvery = 1;
   struct Line {
     const float* const* pixel;
     int64_t channel;
   } line[2];
-  OuterPixel pixel(int64_t p) const {
+  void fetch(int64_t p) const {
     __builtin_prefetch(line[0].pixel[p] + line[0].channel, 0, 1);
     __builtin_prefetch(line[1].pixel[p] + line[1].channel, 0, 1);
-    return {source[p] + source_channel, gradient[p] + gradient_channel};
   }
+  OuterPixel pixel(int64_t p) const { return {source[p] + source_channel, gradient[p] + gradient_channel}; }
 };
 
 // Where a tile has few sums, to find its pixels and to fetch what comes next takes as long as they do. There sources are copied
-// into panels, the channels of one tile side by side, which are read from end to end, and what comes next is fetched between
-// the tiles.
+// into panels, the channels of one tile side by side, which are read from end to end, and a line of what comes next is fetched
+// for every few pixels.
 constexpr bool kPanels = kVectors < 4;
 constexpr int64_t kPanelFloats = kChunk * kRows + 2 * kLanes;  // copies are of whole vectors
 // Tiles whose panels are copied at once: they are to stay in the second-level cache while all output channels read them.
@@ -43,6 +44,9 @@ struct PanelTile : OuterTile {
   const float* source;
   const float* const* gradient;
   int64_t gradient_channel;
+  static constexpr int64_t kEvery = 4;
+  const float* const* line;  // to fetch, for so many pixels each
+  void fetch(int64_t p) const { __builtin_prefetch(line[p / kEvery], 0, 2); }
   OuterPixel pixel(int64_t p) const { return {source + p * kRows, gradient[p] + gradient_channel}; }
 };
 
@@ -78,10 +82,18 @@ template <class AnyTile, int Rows, int Vectors>
 void run_outer_tile(const AnyTile& t) {
   Vec sum[Rows][Vectors] = {};
   for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.result + r * t.stride, 1);
-  for (int64_t p = 0; p < t.pixels; ++p) {
+  const auto add = [&](int64_t p) {
     const auto [source, gradient] = t.pixel(p);
     add_outer_product(sum, source, gradient);
+  };
+  constexpr int64_t kEvery = AnyTile::kEvery;
+  int64_t p = 0;
+  for (; p + kEvery <= t.pixels; p += kEvery) {
+    t.fetch(p);
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < kEvery; ++i) add(p + i);
   }
+  for (; p < t.pixels; ++p) add(p);
   store_sums(sum, t.result, t.stride, t.adds);
 }
 

@@ -181,6 +181,13 @@ inline void store_sums(const Vec (&sum)[Rows][Vectors], float* result, int64_t s
 // tile reads.
 constexpr int64_t kFetch = 16;
 
+// The gradient of the weights reads each pixel for a short while only, so that memory, and all caches but the first, are waited for
+// unless what comes next is fetched in good time. Of fewer floats than these, too much is near in any case.
+inline bool worth_fetching(const DirectWeightProblem& p, const Region& r) {
+  constexpr int64_t kFloats = int64_t{512} << 10;
+  return r.pixels * p.groups * (p.source_channels + p.output_channels) > kFloats;
+}
+
 template <int Rows, int Vectors>
 void run_tile(const Tile& t) {
   Vec sum[Rows][Vectors];
@@ -202,11 +209,18 @@ void run_tile(const Tile& t) {
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) source[r] = reads.source[at + r] + t.channel;
     const float* weight = t.weight + filter * t.channels * (Vectors * kLanes);
+    // Of the next tile, pixels that lie side by side are fetched from end to end, as memory is read fastest.
+    const float* ahead = t.next[at] + t.channel;
+    const int64_t pitch = t.next[at + Rows - 1] - t.next[at];
+    const bool side_by_side = pitch >= (Rows - 1) * t.channels && pitch <= (Rows - 1) * (t.channels + kFetch);
+    const int64_t ahead_row = side_by_side ? kFetch : pitch / std::max(Rows - 1, 1);
+    const int64_t ahead_step = side_by_side ? Rows * kFetch : kFetch;
     for (int64_t from = 0; from < t.channels; from += kFetch) {
       if constexpr (kLines > 1)
         for (const int64_t until = std::min<int64_t>(fetched + some, kLines); fetched < until; ++fetched)
           for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.output[r] + fetched * kFetch, 1);
-      for (int r = 0; r < Rows; ++r) __builtin_prefetch(t.next[at + r] + t.channel + from);
+      for (int r = 0; r < Rows; ++r) __builtin_prefetch(ahead + r * ahead_row);
+      ahead += ahead_step;
       const int64_t to = std::min(from + kFetch, t.channels);
       for (int64_t c = from; c < to; ++c, weight += Vectors * kLanes) {
         Vec w[Vectors];

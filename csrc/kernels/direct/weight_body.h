@@ -1,6 +1,8 @@
 // The gradient of the weights: sums, over the pixels, of outer products of what each tap reads and of the outputs' gradient.
 #pragma once
 
+#include <iterator>
+
 #include "kernels/direct/channel_sums_body.h"
 #include "kernels/direct/line_body.h"
 #include "kernels/direct/outer_body.h"
@@ -35,10 +37,13 @@ struct Ahead {
   const float* source[kChunk];
   const float* gradient[kChunk];
   int64_t count = 0, source_lines = 0, lines = 0, gradient_channel = 0;
+  int64_t next = 0, pixel = 0, of_pixel = 0;  // the line to fetch next
+  const float* line[kChunk / PanelTile::kEvery];
+  explicit Ahead(const float* anything) { std::fill(std::begin(line), std::end(line), anything); }
 
   // `at_hand`: pixels of the chunk at hand. Of the gradient, its channels from ... to are read.
   void set(const DirectWeightProblem& p, const Chunk& chunk, int64_t at_hand, int64_t from, int64_t to) {
-    if (chunk.region->taps == 0 || chunk.count < at_hand) return;
+    if (chunk.region->taps == 0 || chunk.count < at_hand || !worth_fetching(p, *chunk.region)) return;
     count = at_hand;
     const Pixels pixels(*p.gather, chunk);
     for (int64_t i = 0; i < count; ++i) {
@@ -49,17 +54,16 @@ struct Ahead {
     lines = source_lines + (to - from + kFetch - 1) / kFetch;
     gradient_channel = from;
   }
-  // All that part `index` of `parts` is to fetch, at once: gradients last, since the second-level cache may not hold what all
-  // tiles read beside what they fetch. Of sources that are long, the processor fetches the next lines itself.
-  void fetch(int64_t index, int64_t parts) const {
-    constexpr int64_t kLong = 8;
-    const int64_t of_gradient = lines - source_lines, of_source = source_lines <= kLong ? source_lines : 0;
-    const int64_t all = (of_source + of_gradient) * count, last = all * (index + 1) / parts;
-    for (int64_t i = all * index / parts; i < last; ++i) {
-      const int64_t j = i - of_source * count;
-      __builtin_prefetch(j < 0 ? source[i / of_source] + i % of_source * kFetch
-                               : gradient[j / of_gradient] + gradient_channel + j % of_gradient * kFetch, 0, 2);
+  // Tile `index` of `tiles` fetches its share, pixel by pixel, as far as it has room. One that has less fetches some again.
+  void share(int64_t index, int64_t tiles, PanelTile& t) {
+    t.line = line;
+    const int64_t some = std::min<int64_t>(lines * count * (index + 1) / tiles - next, std::size(line));
+    for (int64_t i = 0; i < some; ++i) {
+      line[i] = of_pixel < source_lines ? source[pixel] + of_pixel * kFetch
+                                        : gradient[pixel] + gradient_channel + (of_pixel - source_lines) * kFetch;
+      if (++of_pixel == lines) of_pixel = 0, ++pixel;
     }
+    next += some;
   }
   // Tile `index` of `tiles` fetches two lines at most: very few tiles leave the rest to the processor. One that has none to
   // fetch names what it reads itself.
@@ -124,9 +128,9 @@ void add_panels(const DirectWeightProblem& p, const float* const* source, int64_
       copy_panels(source, pixels, group * p.source_channels + first, channels, panels);
       for (int64_t i = item; i < last; ++i) {
         const int64_t from = i % block_count * kBlock, width = std::min(kBlock, p.output_channels - from);
-        PanelTile t{{pixels, result + group * group_floats + first * stride + from, stride, adds}, panels, gradient, channel_of(i)};
+        PanelTile t{{pixels, result + group * group_floats + first * stride + from, stride, adds}, panels, gradient, channel_of(i), {}};
         for (int64_t c = 0; c < channels; c += kRows) {
-          before();
+          before(t);
           kOuterTile<PanelTile>.entry[std::min<int64_t>(kRows, channels - c) - 1][(width + kLanes - 1) / kLanes - 1](t);
           t.source += kPanelFloats;
           t.result += kRows * stride;
@@ -138,7 +142,7 @@ void add_panels(const DirectWeightProblem& p, const float* const* source, int64_
 
 // What a chunk of pixels adds to the sums, for items first ... last; of a tap that is not `begun` it is their first.
 void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels& pixels, int64_t count, int64_t first_item,
-                int64_t last_item, const WeightScratch& scratch, const Ahead& ahead, float* result, float* channel_sums) {
+                int64_t last_item, const WeightScratch& scratch, Ahead& ahead, float* result, float* channel_sums) {
   if (channel_sums) {
     const int64_t from = first_channel(p, first_item), to = first_channel(p, last_item);
     add_channels(p.gradient + from, pixels.output, count, to - from, channel_sums + from);
@@ -156,13 +160,13 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
   // A last block that is no whole number of vectors must be copied.
   const bool copies_gradient = p.output_channels % kLanes != 0 || tiles * region.taps >= kGradientReaders;
   if (copies_gradient)
-    for (int64_t item = first_item; item < last_item; ++item) {
-      const int64_t from = item % block_count * kBlock, width = std::min(kBlock, p.output_channels - from);
-      const int64_t channel = first_channel(p, item);
-      float* to = scratch.gradient.get() + (item - first_item) * kChunk * kBlock;
-      for (int64_t i = 0; i < count; ++i, to += kBlock)
-        for (int64_t v = 0; v < width; v += kLanes) store(to + v, load_first(gradient[i] + channel + v, width - v));
-    }
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t item = first_item; item < last_item; ++item) {
+        const int64_t width = std::min(kBlock, p.output_channels - item % block_count * kBlock);
+        const float* from = gradient[i] + first_channel(p, item);
+        float* to = scratch.gradient.get() + ((item - first_item) * kChunk + i) * kBlock;
+        for (int64_t v = 0; v < width; v += kLanes) store(to + v, load_first(from + v, width - v));
+      }
   // Where an item's gradients are in those of a pixel.
   const auto channel_of = [&](int64_t item) {
     return copies_gradient ? (item - first_item) * kChunk * kBlock : first_channel(p, item);
@@ -181,7 +185,7 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
     const bool adds = begun[region.tap[k]];
     begun[region.tap[k]] = true;
     if (kPanels && copies) {
-      add_panels(p, pixel, inside, of_inside, channel_of, [&] { ahead.fetch(tile_index++, all_tiles); }, first_item, last_item,
+      add_panels(p, pixel, inside, of_inside, channel_of, [&](PanelTile& t) { ahead.share(tile_index++, all_tiles, t); }, first_item, last_item,
                  scratch.source.get(), result + region.tap[k] * p.source_channels * stride, adds);
       continue;
     }
@@ -213,9 +217,10 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
   if (takes_lines(p)) {
     const WeightScratch scratch(p, items);
     std::fill_n(scratch.begun.get(), g.filter_taps, true);
+    Ahead none(p.source);
     return line_weight(p, begin, end, chunk_pixels(*g.region, 1),
                        [&](const Pixels& pixels, int64_t count, float* result) {
-                         add_pixels(p, *g.region, pixels, count, 0, items, scratch, Ahead(), result, nullptr);
+                         add_pixels(p, *g.region, pixels, count, 0, items, scratch, none, result, nullptr);
                        });
   }
   const int64_t parts = direct_weight_parts(p), stride = rounded(p.output_channels);
@@ -233,7 +238,7 @@ void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
     for (int64_t c = chunk_count * segment / p.segments; c < last; ++c) {
       const Chunk chunk = find_chunk(g, c, 1);
       const Pixels pixels(g, chunk);
-      Ahead ahead;
+      Ahead ahead(p.source);
       if (c + 1 < last)
         ahead.set(p, find_chunk(g, c + 1, 1), chunk.count, first_item * kBlock,
                   std::min(last_item * kBlock, p.groups * p.output_channels));
