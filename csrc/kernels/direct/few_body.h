@@ -2,6 +2,8 @@
 // source channel here, and a sum's lanes are added at its end.
 #pragma once
 
+#include <utility>
+
 #include "kernels/direct/tile_body.h"
 
 namespace {
@@ -12,18 +14,29 @@ inline bool has_few_outputs(const DirectProblem& p) {
   return p.groups == 1 && p.output_channels <= kFew && p.source_channels >= 2 * kLanes;
 }
 
-inline float sum_of_lanes(Vec v) {
-  float lanes[kLanes];
-  store(lanes, v);
-  for (int half = kLanes / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-  return lanes[0];
+// Each block of 2 * Half lanes of two vectors, its halves added: the first one's blocks, then the second one's.
+template <int Half, int... L>
+inline Vec add_halves(Vec a, Vec b, std::integer_sequence<int, L...>) {
+  constexpr auto lane = [](int l) { return l / (kLanes / 2) * kLanes + l % (kLanes / 2) / Half * 2 * Half + l % Half; };
+  return __builtin_shufflevector(a, b, lane(L)...) + __builtin_shufflevector(a, b, lane(L) + Half...);
+}
+// The sums of the lanes of as many vectors as one has lanes.
+template <int Half = kLanes / 2>
+inline Vec sums_of_lanes(const Vec (&v)[2 * Half]) {
+  Vec sum[Half];
+#pragma GCC unroll 16
+  for (int i = 0; i < Half; ++i) sum[i] = add_halves<Half>(v[2 * i], v[2 * i + 1], std::make_integer_sequence<int, kLanes>());
+  if constexpr (Half > 1)
+    return sums_of_lanes<Half / 2>(sum);
+  else
+    return sum[0];
 }
 
 // Output channels o ... o + Outputs of a tile of pixels; weight is [filter tap][output channel][source channel, rounded up].
 template <int Rows, int Outputs>
 void run_few_tile(const DirectProblem& p, const Reads& reads, const float* weight, int64_t padded, int64_t o,
                   float* const* output) {
+  constexpr int kSums = Rows * Outputs;
   Vec sum[Rows][Outputs] = {};
   const int64_t channels = p.source_channels, whole = channels / kLanes * kLanes;
   const auto add = [&](const float* const* at, const float* w, int64_t c, int64_t lanes) __attribute__((always_inline)) {
@@ -44,13 +57,20 @@ void run_few_tile(const DirectProblem& p, const Reads& reads, const float* weigh
     for (int64_t c = 0; c < whole; c += kLanes) add(at, w, c, kLanes);
     if (whole < channels) add(at, w, whole, channels - whole);
   }
+  float y[kSums + kLanes];  // [row][output]
 #pragma GCC unroll 8
-  for (int row = 0; row < Rows; ++row) {
-    Vec y{};
-#pragma GCC unroll 4
-    for (int i = 0; i < Outputs; ++i) y[i] = sum_of_lanes(sum[row][i]) + (p.bias ? p.bias[o + i] : 0.f);
-    store_first(output[row] + o, activate(y, p.activation), Outputs);
+  for (int first = 0; first < kSums; first += kLanes) {
+    Vec part[kLanes], bias{};
+#pragma GCC unroll 16
+    for (int l = 0; l < kLanes; ++l) part[l] = first + l < kSums ? sum[(first + l) / Outputs % Rows][(first + l) % Outputs] : Vec{};
+    if (p.bias)
+      for (int l = 0; l < kLanes; ++l) bias[l] = p.bias[o + (first + l) % Outputs];
+    store(y + first, activate(sums_of_lanes(part) + bias, p.activation));
   }
+#pragma GCC unroll 8
+  for (int row = 0; row < Rows; ++row)
+#pragma GCC unroll 4
+    for (int i = 0; i < Outputs; ++i) output[row][o + i] = y[row * Outputs + i];
 }
 
 using FewTile = void (*)(const DirectProblem&, const Reads&, const float*, int64_t, int64_t, float* const*);
@@ -70,6 +90,7 @@ void few(const DirectProblem& p, int64_t begin, int64_t end) {
     for (int64_t c = 0; c < p.source_channels; ++c)
       for (int64_t o = 0; o < outputs; ++o)
         weight.get()[(t * outputs + o) * padded + c] = p.weight[(t * p.source_channels + c) * width + o];
+  constexpr int64_t kAhead = 2;  // tiles
   Tiles tiles(g);
   for (int64_t task = begin; task < end; ++task) {
     const Chunk chunk = find_chunk(g, task, kRows);
@@ -77,6 +98,11 @@ void few(const DirectProblem& p, int64_t begin, int64_t end) {
     tiles.find(g, *chunk.region, pixels, chunk.count, p.source, p.outside);
     for (const Tiles::Entry& e : tiles) {
       const int64_t row = e.rows - 1;
+      // Few products a number: the processor waits for it unless it was fetched.
+      if (const Tiles::Entry* next = &e + kAhead; next < tiles.end() && next->reads.taps > 0)
+        for (int64_t r = 0; r < next->rows; ++r)
+          for (int64_t c = 0; c < p.source_channels; c += kFetch)
+            __builtin_prefetch(next->reads.source[next->reads.tap[next->reads.taps / 2].at + r] + c);
       float* output[kRows];
       for (int64_t i = 0; i < e.rows; ++i) output[i] = p.output + pixels.output[e.first + i];
       int64_t o = 0;

@@ -179,10 +179,10 @@ inline void store_sums(const Vec (&sum)[Rows][Vectors], float* result, int64_t s
 
 // Memory that is not in the cache yet is fetched while the sums are made, a little at a time: the outputs, and what the next
 // tile reads.
-constexpr int64_t kFetch = 16;
+constexpr int64_t kFetch = 16, kFarApart = int64_t{1} << 16;
 
-// The gradient of the weights reads each pixel for a short while only, so that memory, and all caches but the first, are waited for
-// unless what comes next is fetched in good time. Of fewer floats than these, too much is near in any case.
+// Whether the gradient of the weights fetches what it reads next: it reads each pixel for a short while only, and waits for memory
+// otherwise. Fewer floats than these are near in any case.
 inline bool worth_fetching(const DirectWeightProblem& p, const Region& r) {
   constexpr int64_t kFloats = int64_t{512} << 10;
   return r.pixels * p.groups * (p.source_channels + p.output_channels) > kFloats;
@@ -209,11 +209,12 @@ void run_tile(const Tile& t) {
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) source[r] = reads.source[at + r] + t.channel;
     const float* weight = t.weight + filter * t.channels * (Vectors * kLanes);
-    // Of the next tile, pixels that lie side by side are fetched from end to end, as memory is read fastest.
+    // Of the next tile, pixels that lie side by side are fetched from end to end, as memory is read fastest, others a line of each
+    // at a time, as though all were as far apart; where one lies outside, only the first.
     const float* ahead = t.next[at] + t.channel;
-    const int64_t pitch = t.next[at + Rows - 1] - t.next[at];
-    const bool side_by_side = pitch >= (Rows - 1) * t.channels && pitch <= (Rows - 1) * (t.channels + kFetch);
-    const int64_t ahead_row = side_by_side ? kFetch : pitch / std::max(Rows - 1, 1);
+    const int64_t apart = (t.next[at + Rows - 1] - t.next[at]) / std::max(Rows - 1, 1);
+    const bool side_by_side = apart >= t.channels && apart <= t.channels + kFetch;
+    const int64_t ahead_row = side_by_side ? kFetch : apart > 0 && apart < kFarApart ? apart : 0;
     const int64_t ahead_step = side_by_side ? Rows * kFetch : kFetch;
     for (int64_t from = 0; from < t.channels; from += kFetch) {
       if constexpr (kLines > 1)

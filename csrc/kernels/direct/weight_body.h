@@ -31,8 +31,8 @@ void copy_pixels(const float* const* pixel, int64_t pixels, int64_t channel, int
   }
 }
 
-// What the next chunk reads is fetched while the sums of this one are made: a line of the cache of each of its pixels for each
-// pixel that a tile passes. Fetched in one go, so many lines would keep the tile waiting.
+// What the next chunk reads is fetched while the sums of this one are made, by the loops that make them: in one go, so many lines
+// would keep a tile waiting; and calls of a function that only fetches may go, as to a compiler it does nothing.
 struct Ahead {
   const float* source[kChunk];
   const float* gradient[kChunk];
@@ -113,7 +113,7 @@ inline int64_t first_channel(const DirectWeightProblem& p, int64_t item) {
 }
 
 // What some pixels add to the sums of a tap, by panels; `channel_of(item)` is where an item's gradients are in those of a pixel.
-// Calls `before` for each tile.
+// Calls before(tile) for each.
 template <class Channel, class Before>
 void add_panels(const DirectWeightProblem& p, const float* const* source, int64_t pixels, const float* const* gradient,
                 const Channel& channel_of, const Before& before, int64_t first_item, int64_t last_item, float* panels,
@@ -128,7 +128,8 @@ void add_panels(const DirectWeightProblem& p, const float* const* source, int64_
       copy_panels(source, pixels, group * p.source_channels + first, channels, panels);
       for (int64_t i = item; i < last; ++i) {
         const int64_t from = i % block_count * kBlock, width = std::min(kBlock, p.output_channels - from);
-        PanelTile t{{pixels, result + group * group_floats + first * stride + from, stride, adds}, panels, gradient, channel_of(i), {}};
+        PanelTile t{{pixels, result + group * group_floats + first * stride + from, stride, adds},
+                    panels, gradient, channel_of(i), nullptr};
         for (int64_t c = 0; c < channels; c += kRows) {
           before(t);
           kOuterTile<PanelTile>.entry[std::min<int64_t>(kRows, channels - c) - 1][(width + kLanes - 1) / kLanes - 1](t);
@@ -185,8 +186,9 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
     const bool adds = begun[region.tap[k]];
     begun[region.tap[k]] = true;
     if (kPanels && copies) {
-      add_panels(p, pixel, inside, of_inside, channel_of, [&](PanelTile& t) { ahead.share(tile_index++, all_tiles, t); }, first_item, last_item,
-                 scratch.source.get(), result + region.tap[k] * p.source_channels * stride, adds);
+      const auto before = [&](PanelTile& t) { ahead.share(tile_index++, all_tiles, t); };
+      add_panels(p, pixel, inside, of_inside, channel_of, before, first_item, last_item, scratch.source.get(),
+                 result + region.tap[k] * p.source_channels * stride, adds);
       continue;
     }
     for (int64_t item = first_item; item < last_item; ++item) {

@@ -49,7 +49,7 @@ constexpr Points<P> kPoints;
 
 // B' d, in place.
 template <int P>
-inline void transform_sources(Vec (&d)[P]) {
+inline __attribute__((always_inline)) void transform_sources(Vec (&d)[P]) {
   if constexpr (P > 1) {
     constexpr int kPairs = Points<P>::kPairs;
     Vec even[kPairs], odd[kPairs], zero = d[P - 2], infinity = d[P - 1];
@@ -80,7 +80,7 @@ inline void transform_sources(Vec (&d)[P]) {
 
 // G w, for K taps.
 template <int P, int K>
-inline void transform_taps(const Vec (&w)[K], Vec (&u)[P]) {
+inline __attribute__((always_inline)) void transform_taps(const Vec (&w)[K], Vec (&u)[P]) {
   if constexpr (P == 1) {
     u[0] = w[0];
   } else {
@@ -101,7 +101,7 @@ inline void transform_taps(const Vec (&w)[K], Vec (&u)[P]) {
 
 // A' m, for M outputs.
 template <int P, int M>
-inline void transform_products(const Vec (&m)[P], Vec (&y)[M]) {
+inline __attribute__((always_inline)) void transform_products(const Vec (&m)[P], Vec (&y)[M]) {
   if constexpr (P == 1) {
     y[0] = m[0];
   } else {

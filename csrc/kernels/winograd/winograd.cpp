@@ -86,7 +86,7 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t group
   // Measured: beyond kFilters floats transformed weights come from memory, where making them costs as much as some 40 tiles'
   // products, against 6 where they stay in cache; with few tiles the same holds for fewer.
   constexpr int64_t kFloats = 160 * 1024, kLeast = 12, kMost = 96, kFew = 64, kShared = 112, kSources = 1024 * 1024,
-                    kFilters = 3 * 1024 * 1024, kFewFilters = 512 * 1024, kTasks = 16, kStrip = 64, kStretch = 48;
+                    kFilters = 3 * 1024 * 1024, kFewFilters = 512 * 1024, kTasks = 16, kStrip = 64, kStretch = 48, kBundle = 64;
   const int64_t points = f.points();
   shared = blocks * filter_block > (tiles > kFew || blocks == 1 ? kFilters : kFewFilters);
   slice = shared ? 4 * kWinogradColumns : 0;
@@ -107,7 +107,9 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t group
   strips = divided(source_channels, kStrip);
   strip = divided(source_channels, std::max<int64_t>(strips, 1));
   stretch = kStretch;
-  const int64_t tasks = groups * blocks * strips * parts;
+  bundles = divided(blocks, std::max<int64_t>(kBundle / block, 1));
+  bundle = divided(blocks, bundles);
+  const int64_t tasks = groups * bundles * strips * parts;
   segments = std::clamp<int64_t>(kTasks / std::max<int64_t>(tasks, 1), 1, std::max<int64_t>(tiles / stretch, 1));
 }
 

@@ -82,9 +82,9 @@ struct WinogradPlan {
   // `slice` of 0 all weights are transformed before.
   bool shared;
   int64_t chunk, slice;
-  // The gradient of the weights: its tasks are segments of the tiles, blocks of output channels, parts and strips of source
-  // channels. `stretch` tiles at a time, beside the sums, are to stay in the second-level cache.
-  int64_t segments, strips, strip, stretch;
+  // The gradient of the weights: its tasks are segments of the tiles, bundles of blocks of output channels, parts and strips of
+  // source channels. `stretch` tiles at a time are transformed for all of a bundle, and are to stay in the second-level cache.
+  int64_t segments, bundles, bundle, strips, strip, stretch;
 
   // Channels of one group.
   WinogradPlan(const Gather& g, const WinogradForm& form, int64_t groups, int64_t source_channels, int64_t output_channels,

@@ -106,10 +106,14 @@ inline const WinogradWeightTransforms& winograd_weight_transforms(const Winograd
   return with_form(form, [](auto f) -> auto& { return kWinogradWeightTransforms<f.kMU, f.kRU, f.kMV, f.kRV>; });
 }
 
-// Tasks: segments of the tiles, each with sums of its own, by groups, blocks of output channels, parts of the filters and strips
-// of source channels.
+// Tasks: segments of the tiles, each with sums of its own, by groups, bundles of blocks of output channels, parts of the filters
+// and strips of source channels.
 int64_t winograd_weight_tasks(const WinogradWeightProblem& p) {
-  return p.segments * p.groups * p.plan->blocks * p.plan->parts * p.plan->strips;
+  return p.segments * p.groups * p.plan->bundles * p.plan->parts * p.plan->strips;
+}
+
+inline int64_t block_width(const DirectWeightProblem& p, int64_t block) {
+  return std::min(kBlock, p.output_channels - block * kBlock);
 }
 
 void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end) {
@@ -121,8 +125,9 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
   const int64_t strips = plan.strips, strip = plan.strip;
   const int64_t row = (rounded(strip) / kLanes | 1) * kLanes;
   const int64_t source_point = plan.stretch * row + kLanes, gradient_point = plan.stretch * plan.width + kLanes;
-  const int64_t sum_point = strip * plan.width + kLanes;
-  const Scratch<float> sources(points * source_point), gradients(points * gradient_point), sums(points * sum_point);
+  const int64_t sum_point = strip * plan.width + kLanes, block_sums = points * sum_point;
+  const Scratch<float> sources(points * source_point), gradients(points * gradient_point), sums(plan.bundle * block_sums);
+  const Scratch<float> channel_sums(plan.bundle * kBlock);
   const Zeros zeros(strip);
 
   for (int64_t task = begin; task < end; ++task) {
@@ -132,42 +137,50 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
     const int64_t index = rest % plan.parts;
     rest /= plan.parts;
     const WinogradPart part(form, index);
-    const int64_t block = rest % plan.blocks;
-    rest /= plan.blocks;
+    const int64_t bundle = rest % plan.bundles;
+    const int64_t first_block = plan.blocks * bundle / plan.bundles, last_block = plan.blocks * (bundle + 1) / plan.bundles;
+    rest /= plan.bundles;
     const int64_t group = rest % p.groups, segment = rest / p.groups;
     const float *source = p.source + group * p.source_channels, *gradient = p.gradient + group * p.output_channels;
-    const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
     const int64_t begin_tile = plan.tiles * segment / p.segments, end_tile = plan.tiles * (segment + 1) / p.segments;
     const int64_t stretches = std::max<int64_t>(1, (end_tile - begin_tile + plan.stretch - 1) / plan.stretch);
     // One of the tasks that read the same gradients sums them, too: a stretch's by themselves, then all.
     const bool sums_channels = p.channel_sums && index == 0 && channel == 0;
-    alignas(64) float channel_sums[kBlock] = {}, stretch_sums[kBlock];
+    clear(channel_sums.get(), plan.bundle * kBlock);
     for (int64_t s = 0; s < stretches; ++s) {
       const int64_t first = begin_tile + (end_tile - begin_tile) * s / stretches;
       const int64_t count = begin_tile + (end_tile - begin_tile) * (s + 1) / stretches - first;
-      if (count > 0) {
+      if (count > 0)
         transform({p.gather, p.plan, first, count, source, p.outside, zeros.get()}, index, channel, channels, sources.get(),
                   row, source_point);
-        clear(stretch_sums, kBlock);
-        weight_transforms.gradients(p, gradient, first, count, block * kBlock, width, gradients.get(), whole, gradient_point,
-                                    sums_channels ? stretch_sums : nullptr);
-        if (sums_channels)
-          for (int64_t o = 0; o < kBlock; ++o) channel_sums[o] += stretch_sums[o];
+      for (int64_t block = first_block; block < last_block; ++block) {
+        const int64_t width = block_width(p, block), whole = rounded(width);
+        if (count > 0) {
+          alignas(64) float stretch_sums[kBlock] = {};
+          weight_transforms.gradients(p, gradient, first, count, block * kBlock, width, gradients.get(), whole, gradient_point,
+                                      sums_channels ? stretch_sums : nullptr);
+          float* to = channel_sums.get() + (block - first_block) * kBlock;
+          for (int64_t o = 0; sums_channels && o < kBlock; ++o) to[o] += stretch_sums[o];
+        }
+        float* to = sums.get() + (block - first_block) * block_sums;
+        for (int64_t point = 0; point < points; ++point)
+          for_rows(channels, whole / kLanes, [&](int64_t c, int64_t rows) {
+            kProduct.row_product[whole / kLanes - 1][rows - 1]({sources.get() + point * source_point + c,
+                                                                gradients.get() + point * gradient_point, row, count, s > 0,
+                                                                to + point * sum_point + c * whole});
+          });
       }
-      for (int64_t point = 0; point < points; ++point)
-        for_rows(channels, whole / kLanes, [&](int64_t c, int64_t rows) {
-          kProduct.row_product[whole / kLanes - 1][rows - 1]({sources.get() + point * source_point + c,
-                                                              gradients.get() + point * gradient_point, row, count, s > 0,
-                                                              sums.get() + point * sum_point + c * whole});
-        });
     }
-    if (sums_channels)
-      std::memcpy(p.channel_sums + (segment * p.groups + group) * p.output_channels + block * kBlock, channel_sums,
-                  static_cast<size_t>(width) * sizeof(float));
-    float* weight = p.result + segment * p.sizes.groups * p.sizes.rows * p.sizes.columns * p.sizes.taps();
-    weight += group * p.strides.group + block * kBlock * p.strides.row + channel * p.strides.column +
-              plain_offset(*p.gather, form, p.strides, part);
-    weight_transforms.taps(p, part, sums.get(), sum_point, channels, width, weight);
+    for (int64_t block = first_block; block < last_block; ++block) {
+      const int64_t width = block_width(p, block);
+      if (sums_channels)
+        std::memcpy(p.channel_sums + (segment * p.groups + group) * p.output_channels + block * kBlock,
+                    channel_sums.get() + (block - first_block) * kBlock, static_cast<size_t>(width) * sizeof(float));
+      float* weight = p.result + segment * p.sizes.groups * p.sizes.rows * p.sizes.columns * p.sizes.taps();
+      weight += group * p.strides.group + block * kBlock * p.strides.row + channel * p.strides.column +
+                plain_offset(*p.gather, form, p.strides, part);
+      weight_transforms.taps(p, part, sums.get() + (block - first_block) * block_sums, sum_point, channels, width, weight);
+    }
   }
 }
 
