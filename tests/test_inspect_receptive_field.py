@@ -59,7 +59,7 @@ def test_whole_networks(model, size):
     compare(model, size)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**32 - 1))
 def test_random_networks_with_branches(seed):
     compare(*network(random.Random(seed)))

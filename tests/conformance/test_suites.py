@@ -1,4 +1,7 @@
-"""Every suite, group by group: all cases pass, but for those that torch fails in the same way or that we accept."""
+"""Every suite, group by group: all cases pass, but for those that torch fails in the same way or that we accept.
+
+`make conformance` runs all cases; of the longest lists, here some.
+"""
 
 import pytest
 
@@ -18,7 +21,9 @@ def _check(cases):
     ("suite", "group"), [pytest.param(s, g, id=f"{s.NAME}: {g}") for s in SUITES for g in s.groups()]
 )
 def test_suite(suite, group):
-    _check(suite.run(group))
+    # Torch has more samples of max_pool2d than of all else, for each of its types.
+    some = {"step": 7} if suite is opinfo and group.startswith("max_pool2d") else {}
+    _check(suite.run(group, **some))
 
 
 def test_edge_shapes():
