@@ -17,7 +17,10 @@ demo: $(VENV)/.demo
 	$(BIN)/convlayers predict runs/digits runs/digits/samples/*.png
 	$(BIN)/convlayers explain runs/digits -o runs/digits/report.html
 
-test: lint pytest native
+# What keeps one core busy runs side by side.
+test: $(VENV)/.test
+	$(MAKE) --jobs 2 --output-sync lint native
+	$(MAKE) pytest
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check $(LINTED)

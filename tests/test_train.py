@@ -10,7 +10,7 @@ from PIL import Image
 
 from convlayers import models
 from convlayers.models.blocks import torch_block
-from convlayers.train import classify, data, images, run_folder
+from convlayers.train import answers, classify, data, images, run_folder
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +50,9 @@ def test_training_lowers_the_loss_and_names_digits(digits: data.Examples) -> Non
     torch.manual_seed(0)
     network = models.build("digits", 1, 10)
     inputs, labels = digits.part(digits.test)
-    before = (classify.probabilities(network, inputs).argmax(1) == labels).double().mean()
+    before = (answers.probabilities(network, inputs).argmax(1) == labels).double().mean()
     assert classify.fit(network, digits, classify.Settings(epochs=2))
-    chances = classify.probabilities(network, inputs)
+    chances = answers.probabilities(network, inputs)
     torch.testing.assert_close(chances.sum(1), torch.ones(450))
     assert before < 0.4
     assert (chances.argmax(1) == labels).double().mean() > 0.85

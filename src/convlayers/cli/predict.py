@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints a line a picture; a file that cannot be read is named, and the others go on."""
     import torch
 
-    from convlayers.train import classify, images, run_folder
+    from convlayers.train import answers, images, run_folder
 
     network, description = run_folder.load(arguments.run_folder)
     failures = 0
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"convlayers: {error}", file=sys.stderr)
             failures += 1
             continue
-        chances = classify.probabilities(network, description.preprocessing.normalise(pixels.unsqueeze(0)))[0]
+        chances = answers.probabilities(network, description.preprocessing.normalise(pixels.unsqueeze(0)))[0]
         best = int(torch.argmax(chances))
         print(f"{path!s:{width}}  {description.classes[best]}  {100 * chances[best]:.1f} %")
     return 1 if failures else 0

@@ -28,14 +28,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Trains, tests, saves, and says what came of it."""
     from dataclasses import asdict
 
-    import lightning
     import torch
     from rich.console import Console
     from rich.table import Table
 
     from convlayers import models
-    from convlayers.inspect import feature_maps, filters
-    from convlayers.train import classify, data, history, run_folder, timing
+    from convlayers.train import data
 
     console = Console()
     is_digits = arguments.data == "digits"
@@ -57,6 +55,13 @@ def run(arguments: argparse.Namespace) -> int:
             console.print(f"skipped {sentence}", markup=False, highlight=False)
         if examples.skipped:
             console.print(f"{len(examples.skipped)} skipped, {len(examples.labels)} read")
+
+    # After what may be wrong was looked at: Lightning takes seconds to import.
+    import lightning
+
+    from convlayers.inspect import feature_maps, filters
+    from convlayers.train import answers, classify, history, run_folder, timing
+
     settings = classify.Settings(arguments.epochs, arguments.batch_size, arguments.lr, seed=arguments.seed)
     lightning.seed_everything(settings.seed, verbose=False)
     out = arguments.out or Path("runs") / (arguments.data if is_digits else Path(arguments.data).resolve().name)
@@ -69,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     watch = classify.History(examples)
     finished = classify.fit(network, examples, settings, [watch])
     inputs, labels = examples.part(examples.test)
-    chances = classify.probabilities(network, inputs)
+    chances = answers.probabilities(network, inputs)
     accuracy = (chances.argmax(1) == labels).double().mean().item()
     training = {
         "data": arguments.data,

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from convlayers.train.answers import probabilities
 from convlayers.train.data import Examples
 
 
@@ -157,14 +158,6 @@ def fit(
         finally:
             signal.signal(signal.SIGINT, handler)
     return not trainer.interrupted
-
-
-@torch.no_grad()
-def probabilities(network: nn.Module, inputs: Tensor) -> Tensor:
-    """Class probabilities (batch, classes) of inputs (batch, channels, height, width), 256 at a time."""
-    network.eval()
-    batches = inputs.contiguous(memory_format=torch.channels_last).split(256)
-    return torch.cat([network(batch).softmax(1) for batch in batches])
 
 
 class History(lightning.Callback):
