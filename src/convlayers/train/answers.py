@@ -1,4 +1,4 @@
-"""What a trained network answers. Apart from the loop, since it does without Lightning, which takes seconds to import."""
+"""What a trained network answers: apart from the loop, since it needs no Lightning, which takes seconds to import."""
 
 from __future__ import annotations
 
