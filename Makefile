@@ -19,7 +19,7 @@ demo: $(VENV)/.demo
 
 # What keeps one core busy runs side by side.
 test: $(VENV)/.test
-	$(MAKE) --jobs 2 --output-sync lint native
+	$(MAKE) --jobs 2 lint native
 	$(MAKE) pytest
 
 lint: $(VENV)/.test

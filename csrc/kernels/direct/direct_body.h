@@ -44,7 +44,7 @@ void run_pixels(const DirectProblem& p, const Region& region, Pixels& pixels, in
       std::memset(p.output + pixels.output[e.first + r] + from, 0, static_cast<size_t>(to - from) * sizeof(float));
   for (int64_t item = first_item; item < last_item; ++item) {
     const int64_t group = item / block_count, block = item % block_count;
-    const int64_t width = std::min(kBlock, p.output_channels - block * kBlock);
+    const int64_t width = block_width(p.output_channels, block);
     const int64_t vectors = (width + kLanes - 1) / kLanes;
     const int64_t channel = channel_of(item);
     Tile t;

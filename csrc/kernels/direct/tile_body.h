@@ -24,6 +24,8 @@ inline int64_t even_parts(int64_t items, int64_t others) {
 }
 
 inline int64_t blocks(int64_t channels) { return (channels + kBlock - 1) / kBlock; }
+// Of so many channels, those of a block: the last may have fewer.
+inline int64_t block_width(int64_t channels, int64_t block) { return std::min(kBlock, channels - block * kBlock); }
 inline int64_t rounded(int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
 
 // What a tile reads: pixel r for tap k at source[tap[k].at + r].
@@ -179,7 +181,7 @@ inline void store_sums(const Vec (&sum)[Rows][Vectors], float* result, int64_t s
 
 // Memory that is not in the cache yet is fetched while the sums are made, a little at a time: the outputs, and what the next
 // tile reads.
-constexpr int64_t kFetch = 16, kFarApart = int64_t{1} << 16;
+constexpr int64_t kFetch = 16;
 
 // Whether the gradient of the weights fetches what it reads next: it reads each pixel for a short while only, and waits for memory
 // otherwise. Fewer floats than these are near in any case.
@@ -211,6 +213,7 @@ void run_tile(const Tile& t) {
     const float* weight = t.weight + filter * t.channels * (Vectors * kLanes);
     // Of the next tile, pixels that lie side by side are fetched from end to end, as memory is read fastest, others a line of each
     // at a time, as though all were as far apart; where one lies outside, only the first.
+    constexpr int64_t kFarApart = int64_t{1} << 16;
     const float* ahead = t.next[at] + t.channel;
     const int64_t apart = (t.next[at + Rows - 1] - t.next[at]) / std::max(Rows - 1, 1);
     const bool side_by_side = apart >= t.channels && apart <= t.channels + kFetch;

@@ -127,7 +127,7 @@ void add_panels(const DirectWeightProblem& p, const float* const* source, int64_
       const int64_t channels = std::min(int64_t{kPanelTiles} * kRows, p.source_channels - first);
       copy_panels(source, pixels, group * p.source_channels + first, channels, panels);
       for (int64_t i = item; i < last; ++i) {
-        const int64_t from = i % block_count * kBlock, width = std::min(kBlock, p.output_channels - from);
+        const int64_t from = i % block_count * kBlock, width = block_width(p.output_channels, i % block_count);
         PanelTile t{{pixels, result + group * group_floats + first * stride + from, stride, adds},
                     panels, gradient, channel_of(i), nullptr};
         for (int64_t c = 0; c < channels; c += kRows) {
@@ -163,7 +163,7 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
   if (copies_gradient)
     for (int64_t i = 0; i < count; ++i)
       for (int64_t item = first_item; item < last_item; ++item) {
-        const int64_t width = std::min(kBlock, p.output_channels - item % block_count * kBlock);
+        const int64_t width = block_width(p.output_channels, item % block_count);
         const float* from = gradient[i] + first_channel(p, item);
         float* to = scratch.gradient.get() + ((item - first_item) * kChunk + i) * kBlock;
         for (int64_t v = 0; v < width; v += kLanes) store(to + v, load_first(from + v, width - v));
@@ -193,7 +193,7 @@ void add_pixels(const DirectWeightProblem& p, const Region& region, const Pixels
     }
     for (int64_t item = first_item; item < last_item; ++item) {
       const int64_t group = item / block_count, from = item % block_count * kBlock;
-      const int64_t width = std::min(kBlock, p.output_channels - from), vectors = (width + kLanes - 1) / kLanes;
+      const int64_t width = block_width(p.output_channels, item % block_count), vectors = (width + kLanes - 1) / kLanes;
       PointerTile t{{inside, nullptr, stride, adds}, pixel, of_inside, group * p.source_channels, channel_of(item), {}};
       if (copies && (item == first_item || from == 0))
         copy_pixels(pixel, inside, t.source_channel, p.source_channels, scratch.source.get());

@@ -83,7 +83,8 @@ struct WinogradPlan {
   bool shared;
   int64_t chunk, slice;
   // The gradient of the weights: its tasks are segments of the tiles, bundles of blocks of output channels, parts and strips of
-  // source channels. `stretch` tiles at a time are transformed for all of a bundle, and are to stay in the second-level cache.
+  // source channels. The sources of `stretch` tiles at a time are transformed for all of a bundle; they are to stay in the
+  // second-level cache.
   int64_t segments, bundles, bundle, strips, strip, stretch;
 
   // Channels of one group.

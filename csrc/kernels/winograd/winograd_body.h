@@ -69,7 +69,7 @@ void transform_filters(const WinogradProblem& p, int64_t block, int64_t index, i
   const WinogradPart part(form, index);
   const FilterTaps<RU, RV> taps(*p.gather, form, p.strides, part, kSpan);
   const int64_t some = std::min(kFilterColumns, p.sizes.columns - first);
-  const int64_t count = std::min(kBlock, p.sizes.rows - block * kBlock), whole = rounded(count);
+  const int64_t count = block_width(p.sizes.rows, block), whole = rounded(count);
   const int64_t span = taps.span, row = p.strides.row, column = p.strides.column;
   // Filters little longer than the span are copied in one run.
   const bool one_run = taps.near && column <= rounded(span);
@@ -253,7 +253,7 @@ void winograd_filters(const WinogradProblem& p, int64_t begin, int64_t end) {
   for (int64_t task = begin; task < end; ++task) {
     const WinogradProblem group = p.of_group(task / strips / parts / blocks);
     const int64_t block = task / strips / parts % blocks, part = task / strips % parts, column = task % strips * kFilterColumns;
-    const int64_t whole = rounded(std::min(kBlock, p.output_channels - block * kBlock));
+    const int64_t whole = rounded(block_width(p.output_channels, block));
     transform(group, block, part, column,
               group.filters + block * p.plan->filter_block + (part * p.sizes.columns + column) * whole, p.plan->filter_point);
   }
@@ -299,7 +299,7 @@ void winograd(const WinogradProblem& p, int64_t begin, int64_t end) {
       transform_range(group, p.first + first, count, zeros.get(), own.get());
     transformed = task / plan.blocks;
     const float* sources = plan.shared ? p.sources + first * plan.source_row : own.get();
-    const int64_t width = std::min(kBlock, p.output_channels - block * kBlock), whole = rounded(width);
+    const int64_t width = block_width(p.output_channels, block), whole = rounded(width);
     // Products over `depth` entries from `from` on, added to those before.
     const auto multiply = [&](const float* filters, int64_t filter_point, int64_t from, int64_t depth, bool add) {
       for (int64_t point = 0; point < points; ++point)

@@ -112,10 +112,6 @@ int64_t winograd_weight_tasks(const WinogradWeightProblem& p) {
   return p.segments * p.groups * p.plan->bundles * p.plan->parts * p.plan->strips;
 }
 
-inline int64_t block_width(const DirectWeightProblem& p, int64_t block) {
-  return std::min(kBlock, p.output_channels - block * kBlock);
-}
-
 void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end) {
   const WinogradPlan& plan = *p.plan;
   const WinogradForm& form = plan.form;
@@ -154,7 +150,7 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
         transform({p.gather, p.plan, first, count, source, p.outside, zeros.get()}, index, channel, channels, sources.get(),
                   row, source_point);
       for (int64_t block = first_block; block < last_block; ++block) {
-        const int64_t width = block_width(p, block), whole = rounded(width);
+        const int64_t width = block_width(p.output_channels, block), whole = rounded(width);
         if (count > 0) {
           alignas(64) float stretch_sums[kBlock] = {};
           weight_transforms.gradients(p, gradient, first, count, block * kBlock, width, gradients.get(), whole, gradient_point,
@@ -172,7 +168,7 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
       }
     }
     for (int64_t block = first_block; block < last_block; ++block) {
-      const int64_t width = block_width(p, block);
+      const int64_t width = block_width(p.output_channels, block);
       if (sums_channels)
         std::memcpy(p.channel_sums + (segment * p.groups + group) * p.output_channels + block * kBlock,
                     channel_sums.get() + (block - first_block) * kBlock, static_cast<size_t>(width) * sizeof(float));
