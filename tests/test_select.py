@@ -202,13 +202,11 @@ def test_a_broken_file_is_ignored_with_one_warning(cache: Path, text: str) -> No
 
 
 def test_filters_of_very_many_taps_are_left_to_torch():
-    # Each tap would be a class of pixels by itself, and one filter of 33x33x33x16 was packed to sixteen times its size.
-    volume, weight = torch.randn(1, 16, 33, 33, 33, requires_grad=True), torch.randn(1, 16, 33, 33, 33)
+    # Each tap would be a class of pixels by itself, and a filter of 11x11x11x16 is packed to eight times its size; not
+    # where it covers its input (tests/test_covering.py).
+    volume, weight = torch.zeros(1, 16, 12, 11, 11), torch.zeros(1, 16, 11, 11, 11)
     (choice,) = convlayers.which(convlayers.functional.conv3d, volume, weight)
     assert choice.kernel == "torch"
-    output = convlayers.functional.conv3d(volume, weight)
-    (gradient,) = torch.autograd.grad(output.sum(), volume)
-    assert torch.equal(gradient, weight)
     picture, blur = torch.zeros(1, 8, 40, 40), torch.zeros(8, 1, 33, 33)
     (choice,) = convlayers.which(convlayers.functional.conv2d, picture, blur, groups=8)
     assert choice.kernel == "depthwise"

@@ -26,6 +26,7 @@ struct Kernels {
   Kernel<Pack> pack;
   Kernel<Unpack> unpack;
   Kernel<DirectProblem> direct;
+  bool (*lanes_are_sources)(const DirectProblem&);  // in `direct`: its weights are packed accordingly
   Kernel<DirectWeightProblem> direct_weight;
   Kernel<ChannelSumsProblem> channel_sums;
   Kernel<DepthwiseProblem> depthwise;

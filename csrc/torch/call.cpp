@@ -98,6 +98,12 @@ Call::Call(const Arguments& a, const Tensor& input, const Tensor& weight, const 
   }
 }
 
+bool Call::sees_outside() const {
+  for (const AxisGeometry& a : axis)
+    if (a.kernel != 1 || a.stride != 1 || a.low != 0 || a.input != a.output) return true;
+  return false;
+}
+
 Ints Call::input_size() const {
   Ints size;
   for (int64_t i = 3 - rank; i < 3; ++i) size.push_back(axis[i].input);

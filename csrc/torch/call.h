@@ -6,7 +6,7 @@
 
 namespace convlayers {
 
-// The kernels, in the order in which ops/call.py counts them.
+// The kernels, in the order in which ops/arguments.py counts them.
 enum class Algorithm : int64_t { kDirect, kWinograd, kDepthwise, kGrouped, kCount };
 
 // The operators' arguments that are no tensors. Not checked.
@@ -25,7 +25,7 @@ struct Arguments {
   Arguments(const Ints& output_size, const Ints& stride, const Ints& low, const Ints& dilation, int64_t groups,
             bool transposed, const Ints& border, const Floats& value, const std::string& kernel, int64_t activation,
             double alpha, double beta);
-  // As ops/call.py packs them into one int64 tensor, which takes a microsecond to hand over where the lists take five.
+  // As ops/arguments.py packs them into one int64 tensor, which takes a microsecond to hand over where the lists take five.
   explicit Arguments(const Tensor& packed);
 };
 
@@ -43,6 +43,8 @@ struct Call {
   // `output` may be null: then its size is the arguments'.
   Call(const Arguments& a, const Tensor& input, const Tensor& weight, const Tensor* output);
 
+  // Whether a source can lie outside: not where each pixel sees itself alone.
+  bool sees_outside() const;
   Ints input_size() const;   // spatial
   Ints output_size() const;
   FilterSizes filter(bool adjoint) const;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "torch/call.h"
+#include "torch/covering.h"
 #include "torch/plans.h"
 #include "torch/weights.h"
 
@@ -28,11 +28,12 @@ double multiplications(const WinogradPlan& plan, const FilterSizes& s) {
 // As many as pass while a depthwise kernel does one, and while a float is moved from one order to another.
 constexpr double kDepthwise = 6, kMove = 4;
 
-// What a source outside reads along each axis, for a pixel of `channels`.
+// What a source outside reads along each axis, for lines of taps of pixels of `channels`.
 class Outside {
  public:
-  Outside(int64_t channels, const float* value) {
+  Outside(const Call& c, int64_t channels, const float* value) {
     alignas(64) static const float zeros[16 * 1024] = {};
+    channels *= c.sees_outside() ? std::max<int64_t>(c.axis[2].kernel, 1) : 0;
     if (!value && channels <= static_cast<int64_t>(std::size(zeros))) {
       std::fill(axis_, axis_ + 3, zeros);
       return;
@@ -102,7 +103,7 @@ void gather_pixels(const Call& c, bool adjoint, const Source& source, const Tens
   const auto plan = gather_plan(c.batch, c.axis, c.transposed, adjoint, source.strides(), result.strides(), zeros);
   const Gather& gather = plan->view();
   const int64_t channels = adjoint ? c.out_channels : c.in_channels;
-  const Outside outside(channels * std::max<int64_t>(c.axis[2].kernel, 1), zeros ? nullptr : c.value);
+  const Outside outside(c, channels, zeros ? nullptr : c.value);
   const Activation activation = adjoint ? Activation{} : c.activation;
   const Tensor bias_dense = bias ? torch::stable::contiguous(*bias) : weight;
   const float* bias_data = bias ? static_cast<const float*>(bias_dense.const_data_ptr()) : nullptr;
@@ -149,10 +150,13 @@ void gather_pixels(const Call& c, bool adjoint, const Source& source, const Tens
     }
     return;
   }
-  PackedWeights packed(weight, constant, {WeightForm::kDirect, strides, sizes, {}},
-                       sizes.groups * whole(sizes.rows) * sizes.columns * sizes.taps());
+  const bool turned = k.lanes_are_sources(p);
+  const FilterStrides pack_strides = turned ? strides.turned() : strides;
+  const FilterSizes pack_sizes = turned ? sizes.turned() : sizes;
+  PackedWeights packed(weight, constant, {WeightForm::kDirect, pack_strides, pack_sizes, {}},
+                       pack_sizes.groups * whole(pack_sizes.rows) * pack_sizes.columns * pack_sizes.taps());
   p.weight = packed.get([&](float* to) {
-    run(k.pack, Pack{filter, strides, sizes, to}, kMove * static_cast<double>(weight.numel()));
+    run(k.pack, Pack{filter, pack_strides, pack_sizes, to}, kMove * static_cast<double>(weight.numel()));
   });
   run(k.direct, p, multiplications(gather, sizes));
 }
@@ -227,7 +231,7 @@ void weight_grad(const Call& c, const Source& input, const Source& grad, const T
       gather_plan(c.batch, c.axis, c.transposed, turned, source.strides(), gradient.strides(), c.zeros);
   const Gather& gather = plan->view();
   const int64_t channels = turned ? c.out_channels : c.in_channels;
-  const Outside outside(channels * std::max<int64_t>(c.axis[2].kernel, 1), c.zeros ? nullptr : c.value);
+  const Outside outside(c, channels, c.zeros ? nullptr : c.value);
   const FilterSizes sizes = c.filter(turned);
   const FilterStrides strides = c.strides(weight, turned);
   const double work = multiplications(gather, sizes);
@@ -294,8 +298,14 @@ Tensor forward(const Tensor& input, const Tensor& weight, const std::optional<Te
     check_tensor(*bias, "bias", 1);
     STD_TORCH_CHECK(bias->size(0) == call.out_channels, "convlayers: bias must have one entry an output channel");
   }
-  Result result(is_channels_last(input) || is_channels_last(weight), call.batch, call.out_channels, call.output_size());
-  if (!result.empty()) gather_pixels(call, false, Source(input), weight, bias, constant, result);
+  const bool last = is_channels_last(weight);
+  Result result(is_channels_last(input) || last, call.batch, call.out_channels, call.output_size());
+  if (!result.empty()) {
+    if (covers(call))
+      gather_pixels(covering(call), false, Source(flattened(input, last)), flattened(weight, last), bias, constant, result);
+    else
+      gather_pixels(call, false, Source(input), weight, bias, constant, result);
+  }
   return result.deliver();
 }
 
@@ -311,23 +321,37 @@ Gradients backward(const Tensor& grad, const Tensor& input, const Tensor& weight
   }
   const Call call(arguments, input, weight, &grad);
   const Source gradient(grad);
-  const auto size = weight.sizes();
-  Tensor of_input, of_weight = torch::stable::new_empty(input, wanted.weight ? Ints(size.begin(), size.end()) : Ints{0});
+  // Gradients are in the layout of what they are of, as torch's are: to lay them out otherwise would take another pass.
+  const bool last = is_channels_last(weight), input_last = last || is_channels_last(grad);
+  Tensor of_input, of_weight = wanted.weight ? new_like(weight, last) : new_vector(input, 0);
   const Tensor of_bias = new_vector(grad, wanted.bias ? call.out_channels : 0);
   auto* bias = wanted.bias ? static_cast<float*>(of_bias.data_ptr()) : nullptr;
+  const bool covered = covers(call);
   if (grad.numel() == 0) {
     for (const Tensor* t : {&std::as_const(of_weight), &of_bias}) std::fill_n(static_cast<float*>(t->data_ptr()), t->numel(), 0.f);
   } else if (of_weight.numel() > 0) {
-    weight_grad(call, Source(input), gradient, of_weight, bias);
+    if (covered)
+      weight_grad(covering(call), Source(flattened(input, last)), gradient, flattened(of_weight, last), bias);
+    else
+      weight_grad(call, Source(input), gradient, of_weight, bias);
   } else if (bias) {
     bias_grad(call, gradient, bias);
   }
-  if (wanted.input) {
-    Result pixels(is_channels_last(grad) || is_channels_last(weight), call.batch, call.in_channels, call.input_size());
+  if (!wanted.input) {
+    of_input = new_vector(grad, 0);
+  } else if (covered) {
+    of_input = new_like(input, last);
+    Result pixels(flattened(of_input, last));
+    if (!pixels.empty())
+      gather_pixels(covering(call), true, gradient, flattened(weight, last), std::nullopt, wanted.constant, pixels);
+    if (input_last != last) {
+      Tensor laid_out = new_like(input, input_last);
+      of_input = torch::stable::copy_(laid_out, of_input);
+    }
+  } else {
+    Result pixels(input_last, call.batch, call.in_channels, call.input_size());
     if (!pixels.empty()) gather_pixels(call, true, gradient, weight, std::nullopt, wanted.constant, pixels);
     of_input = pixels.deliver();
-  } else {
-    of_input = new_vector(grad, 0);
   }
   return {of_input, of_weight, of_bias};
 }

@@ -8,15 +8,6 @@ constexpr int64_t kStream = 1 << 21;
 // Where whole vectors of every instruction set are aligned, or where planes are long enough for most of theirs to be.
 constexpr int64_t kAligned = 16, kLongPlane = 512;
 
-Ints spatial(const Tensor& t) {
-  const auto sizes = t.sizes();
-  return Ints(sizes.begin() + 2, sizes.end());
-}
-
-Tensor new_like(const Tensor& input, bool channels_last) {
-  return new_in_layout(channels_last, input.size(0), input.size(1), spatial(input), ScalarType::Float);
-}
-
 bool is_dense(const Tensor& t, bool channels_last) {
   if (!channels_last) return t.is_contiguous();
   int64_t expected = 1;

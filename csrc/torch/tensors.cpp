@@ -120,6 +120,11 @@ Tensor new_in_layout(bool channels_last, int64_t batch, int64_t channels, const 
   return Tensor(handle);
 }
 
+Tensor new_like(const Tensor& t, bool channels_last) {
+  const auto size = t.sizes();
+  return new_in_layout(channels_last, size[0], size[1], Ints(size.begin() + 2, size.end()), ScalarType::Float);
+}
+
 Result::Result(bool channels_last, int64_t batch, int64_t channels, const Ints& spatial)
     : tensor_(new_in_layout(channels_last, batch, channels, spatial, ScalarType::Float)),
       strides_(dense_strides(channels, spatial)), batch_(batch), channels_(channels), pixels_(product(spatial)) {
@@ -127,6 +132,10 @@ Result::Result(bool channels_last, int64_t batch, int64_t channels, const Ints& 
   if (!channels_last && channels_ > 1 && pixels_ > 1 && count_ > 0) staging_ = workspace(count_);
   data_ = staging_ ? staging_.get() : static_cast<float*>(tensor_.data_ptr());
 }
+
+Result::Result(const Tensor& pixels)
+    : tensor_(pixels), data_(static_cast<float*>(pixels.data_ptr())), strides_{pixels.stride(0), {0, 0, 0}},
+      batch_(pixels.size(0)), channels_(pixels.size(1)), pixels_(1), count_(batch_ * channels_) {}
 
 Tensor Result::deliver() {
   if (staging_) {

@@ -74,6 +74,9 @@ bool is_channels_last(const Tensor& t);
 Tensor new_in_layout(bool channels_last, int64_t batch, int64_t channels, const Ints& spatial,
                      ScalarType dtype);
 
+// The same of the sizes of another.
+Tensor new_like(const Tensor& t, bool channels_last);
+
 // (batch, channels, *spatial), readable with a channel stride of 1; a copy where it was not.
 class Source {
  public:
@@ -95,6 +98,8 @@ class Result {
   Result(const Tensor& like, int64_t batch, int64_t channels, const Ints& spatial)
       : Result(is_channels_last(like), batch, channels, spatial) {}
   Result(bool channels_last, int64_t batch, int64_t channels, const Ints& spatial);
+  // A tensor (batch, channels, 1...), written as it lies.
+  explicit Result(const Tensor& pixels);
   float* data() const { return data_; }
   const Strides& strides() const { return strides_; }
   int64_t count() const { return count_; }

@@ -127,6 +127,9 @@ Strides dense(int64_t channels, const AxisGeometry (&axis)[3], bool output) {
   return {channels * d * h * w, {channels * h * w, channels * w, channels}};
 }
 
+// Rounded up to whole vectors.
+int64_t whole(const Kernels& k, int64_t channels) { return (channels + k.lanes - 1) / k.lanes * k.lanes; }
+
 // Sums of small integers are exact; a zero's sign depends on how a sum begins.
 void check_sums(const char* what, const Kernels& k, const Problem& p, const std::vector<double>& wanted,
                 const std::vector<float>& got) {
@@ -177,9 +180,6 @@ void check(const Kernels& k, const Problem& p) {
     const FilterSizes sizes{p.groups, back ? p.in : p.out, back ? p.out : p.in, {kernel[0], kernel[1], kernel[2]}};
     const FilterStrides strides{p.out * p.in * taps, back ? taps : p.in * taps, back ? p.in * taps : taps,
                                 {kernel[1] * kernel[2], kernel[2], 1}};
-    const int64_t width = (sizes.rows + k.lanes - 1) / k.lanes * k.lanes;
-    auto packed = poisoned(p.groups * width * sizes.columns * taps);
-    run(k.pack, Pack{weight.data(), strides, sizes, packed.data()});
     auto result = poisoned(back ? p.pixels(false) * in : p.pixels(true) * out);
     DirectProblem d{};
     d.gather = back ? &adjoint.view() : &forward.view();
@@ -189,6 +189,9 @@ void check(const Kernels& k, const Problem& p) {
     d.groups = p.groups;
     d.source_channels = sizes.columns;
     d.output_channels = sizes.rows;
+    const bool turned = k.lanes_are_sources(d);
+    auto packed = poisoned(turned ? whole(k, sizes.columns) * sizes.rows * taps : p.groups * whole(k, sizes.rows) * sizes.columns * taps);
+    run(k.pack, Pack{weight.data(), turned ? strides.turned() : strides, turned ? sizes.turned() : sizes, packed.data()});
     d.weight = packed.data();
     d.bias = back ? nullptr : bias.data();
     d.activation = back ? none : relu;
@@ -212,7 +215,7 @@ void check(const Kernels& k, const Problem& p) {
     }
     check_near(back ? "winograd input gradient" : "winograd", k, p, back ? gx : y, result);
   }
-  const int64_t width = (p.out + k.lanes - 1) / k.lanes * k.lanes, segments = pick(1, 3);
+  const int64_t width = whole(k, p.out), segments = pick(1, 3);
   auto sums = poisoned(segments * p.groups * taps * p.in * width), gradient = poisoned(static_cast<int64_t>(gw.size()));
   // The gradient of a bias, from each kernel of weight gradients, and by itself.
   std::vector<double> gb(static_cast<size_t>(out));

@@ -18,7 +18,9 @@ struct DirectProblem {
   float* output;            // channels last
   const float* outside[3];  // what a source outside along each axis reads: the channels of a line of taps, at least
   int64_t groups, source_channels, output_channels;  // channels of one group
-  const float* weight;  // packed: [group][block of output channels][filter tap][source channel][channel of the block]
+  // Packed: [group][block of output channels][filter tap][source channel][channel of the block]; where lanes are source
+  // channels, the two kinds of channels have each other's place.
+  const float* weight;
   const float* bias;    // or null
   Activation activation;
 };

@@ -67,6 +67,8 @@ void run_pixels(const DirectProblem& p, const Region& region, Pixels& pixels, in
   }
 }
 
+bool lanes_are_sources(const DirectProblem& p) { return has_few_outputs(p) && !takes_columns(p); }
+
 int64_t direct_tasks(const DirectProblem& p) {
   if (takes_columns(p)) return column_tasks(p);
   if (has_few_outputs(p)) return few_tasks(p);

@@ -32,17 +32,19 @@ inline Vec sums_of_lanes(const Vec (&v)[2 * Half]) {
     return sum[0];
 }
 
-// Output channels o ... o + Outputs of a tile of pixels; weight is [filter tap][output channel][source channel, rounded up].
+// Output channels o ... o + Outputs of a tile of pixels. Weights are [block of source channels][filter tap][output channel][source
+// channel of the block].
 template <int Rows, int Outputs>
-void run_few_tile(const DirectProblem& p, const Reads& reads, const float* weight, int64_t padded, int64_t o,
-                  float* const* output) {
+void run_few_tile(const DirectProblem& p, const Reads& reads, int64_t o, float* const* output) {
   constexpr int kSums = Rows * Outputs;
   Vec sum[Rows][Outputs] = {};
-  const int64_t channels = p.source_channels, whole = channels / kLanes * kLanes;
-  const auto add = [&](const float* const* at, const float* w, int64_t c, int64_t lanes) __attribute__((always_inline)) {
+  const int64_t channels = p.source_channels, each = p.gather->filter_taps * p.output_channels;
+  // Source channel c of those of a block of so many.
+  const auto add = [&](const float* const* at, int64_t c, int64_t lanes, const float* w, int64_t width)
+      __attribute__((always_inline)) {
     Vec tap[Outputs];
 #pragma GCC unroll 4
-    for (int i = 0; i < Outputs; ++i) tap[i] = load(w + i * padded + c);
+    for (int i = 0; i < Outputs; ++i) tap[i] = load(w + i * width);
 #pragma GCC unroll 8
     for (int row = 0; row < Rows; ++row) {
       const Vec x = load_first(at[row] + c, lanes);
@@ -53,9 +55,16 @@ void run_few_tile(const DirectProblem& p, const Reads& reads, const float* weigh
   for (int64_t k = 0; k < reads.taps; ++k) {
     const float* at[Rows];
     for (int row = 0; row < Rows; ++row) at[row] = reads.source[reads.tap[k].at + row];
-    const float* w = weight + (reads.tap[k].filter * p.output_channels + o) * padded;
-    for (int64_t c = 0; c < whole; c += kLanes) add(at, w, c, kLanes);
-    if (whole < channels) add(at, w, whole, channels - whole);
+    const int64_t row = reads.tap[k].filter * p.output_channels + o;
+    int64_t c = 0;
+    for (; c + kBlock <= channels; c += kBlock) {
+      const float* w = p.weight + c * each + row * kBlock;
+#pragma GCC unroll 4
+      for (int64_t v = 0; v < kBlock; v += kLanes) add(at, c + v, kLanes, w + v, kBlock);
+    }
+    const int64_t width = rounded(channels - c);
+    const float* w = p.weight + c * each + row * width;
+    for (; c < channels; c += kLanes, w += kLanes) add(at, c, channels - c, w, width);
   }
   float y[kSums + kLanes];  // [row][output]
 #pragma GCC unroll 8
@@ -73,7 +82,7 @@ void run_few_tile(const DirectProblem& p, const Reads& reads, const float* weigh
     for (int i = 0; i < Outputs; ++i) output[row][o + i] = y[row * Outputs + i];
 }
 
-using FewTile = void (*)(const DirectProblem&, const Reads&, const float*, int64_t, int64_t, float* const*);
+using FewTile = void (*)(const DirectProblem&, const Reads&, int64_t, float* const*);
 template <int Outputs>
 constexpr FewTile kFewTile[6] = {run_few_tile<1, Outputs>, run_few_tile<2, Outputs>, run_few_tile<3, Outputs>,
                                  run_few_tile<4, Outputs>, run_few_tile<5, Outputs>, run_few_tile<6, Outputs>};
@@ -82,14 +91,7 @@ int64_t few_tasks(const DirectProblem& p) { return chunks(*p.gather, kRows); }
 
 void few(const DirectProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
-  const int64_t padded = rounded(p.source_channels), outputs = p.output_channels;
-  const int64_t width = rounded(outputs);  // of a packed row
-  const Scratch<float> weight(g.filter_taps * outputs * padded);
-  std::fill(weight.get(), weight.get() + g.filter_taps * outputs * padded, 0.f);
-  for (int64_t t = 0; t < g.filter_taps; ++t)
-    for (int64_t c = 0; c < p.source_channels; ++c)
-      for (int64_t o = 0; o < outputs; ++o)
-        weight.get()[(t * outputs + o) * padded + c] = p.weight[(t * p.source_channels + c) * width + o];
+  const int64_t outputs = p.output_channels;
   constexpr int64_t kAhead = 2;  // tiles
   Tiles tiles(g);
   for (int64_t task = begin; task < end; ++task) {
@@ -108,10 +110,9 @@ void few(const DirectProblem& p, int64_t begin, int64_t end) {
       int64_t o = 0;
       if constexpr (kVectors > 2)
         for (; o + 3 <= outputs; o += outputs - o == 4 ? 4 : 3)
-          outputs - o == 4 ? kFewTile<4>[row](p, e.reads, weight.get(), padded, o, output)
-                           : kFewTile<3>[row](p, e.reads, weight.get(), padded, o, output);
-      for (; o + 2 <= outputs; o += 2) kFewTile<2>[row](p, e.reads, weight.get(), padded, o, output);
-      if (o < outputs) kFewTile<1>[row](p, e.reads, weight.get(), padded, o, output);
+          outputs - o == 4 ? kFewTile<4>[row](p, e.reads, o, output) : kFewTile<3>[row](p, e.reads, o, output);
+      for (; o + 2 <= outputs; o += 2) kFewTile<2>[row](p, e.reads, o, output);
+      if (o < outputs) kFewTile<1>[row](p, e.reads, o, output);
     }
   }
 }

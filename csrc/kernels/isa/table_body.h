@@ -28,6 +28,7 @@ const Kernels CONVLAYERS_JOIN(CONVLAYERS_ISA, _kernels) = {
     .pack = {pack_tasks, pack},
     .unpack = {unpack_tasks, unpack},
     .direct = {direct_tasks, direct},
+    .lanes_are_sources = lanes_are_sources,
     .direct_weight = {direct_weight_tasks, direct_weight},
     .channel_sums = {channel_sums_tasks, channel_sums},
     .depthwise = {depthwise_tasks, depthwise},

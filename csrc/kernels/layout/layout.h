@@ -19,10 +19,12 @@ void transpose(const Transpose& t, int64_t index);
 // `column` over its source channels of a group.
 struct FilterStrides {
   int64_t group, row, column, axis[3];
+  FilterStrides turned() const { return {group, column, row, {axis[0], axis[1], axis[2]}}; }
 };
 struct FilterSizes {
   int64_t groups, rows, columns, kernel[3];
   int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+  FilterSizes turned() const { return {groups, columns, rows, {kernel[0], kernel[1], kernel[2]}}; }
 };
 
 // A filter bank, packed for the direct kernel (see direct.h).

@@ -113,7 +113,16 @@ def _call(at: Arguments, contiguous: bool) -> Call:
     batch, in_channels, *size = at.input_shape
     sizes = (tuple(size), tuple(at.output_size), tuple(at.weight_shape[2:]))
     channels = in_channels, at.out_channels, at.groups
-    return Call(at.transposed, batch, *channels, *sizes, at.stride, at.dilation, contiguous)
+    return Call(at.transposed, batch, *channels, *sizes, at.stride, at.dilation, contiguous, _covers(at))
+
+
+def _covers(at: Arguments) -> bool:
+    if at.transposed or at.groups != 1:
+        return False
+    axes = list(zip(at.input_shape[2:], at.weight_shape[2:], at.output_size, at.low, at.dilation, strict=True))
+    if any(type(number) is not int for axis in axes for number in axis):  # symbolic
+        return False
+    return all(n == k and (o, low) == (1, 0) and (d == 1 or k == 1) for n, k, o, low, d in axes)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -173,8 +182,10 @@ def candidates(call: Call, exact: bool) -> tuple[str, ...]:
     """The kernels that can compute it, the likely best first: the rule where there are no numbers to compare.
 
     Ours, but for filters of very many taps: each tap could be a class of pixels by itself, and packed, a few filters
-    fill vectors with zeros.
+    fill vectors with zeros. But for those that cover their input, whose taps are as channels.
     """
+    if call.covers:
+        return ("direct",)
     channelwise = 1 < call.groups == call.in_channels
     if math.prod(call.kernel) > (16 * 1024 if channelwise else 1024):
         return ("torch",)
@@ -309,7 +320,9 @@ def _(
     constant=False,
 ):
     of_input = _like(grad, weight, input.shape[1], input.shape[2:]) if wants_input else grad.new_empty(0)
-    of_weight = input.new_empty(weight.shape) if wants_weight else grad.new_empty(0)
+    of_weight = grad.new_empty(0)
+    if wants_weight:
+        of_weight = new_in_layout(input, is_channels_last(weight), weight.shape)
     return of_input, of_weight, grad.new_empty(grad.shape[1] if wants_bias else 0)
 
 

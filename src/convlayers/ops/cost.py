@@ -29,6 +29,7 @@ class Call(NamedTuple):
         in_channels, out_channels: in total, over all groups.
         size, output_size: elements along each axis of the input and of the output.
         contiguous: whether the input is contiguous; channels last else.
+        covers: whether a filter covers just its input, once: a product of matrices.
     """
 
     transposed: bool
@@ -42,6 +43,7 @@ class Call(NamedTuple):
     stride: Ints
     dilation: Ints
     contiguous: bool
+    covers: bool = False
 
     def __str__(self) -> str:
         def times(*entries: int) -> str:
