@@ -15,11 +15,13 @@ struct Product {
   int64_t source_stride, depth;
   bool add;
   float* output;  // rows as long as the weights'
+  const float* next;  // weights to fetch meanwhile, one part of kFetchParts
 };
+constexpr int64_t kFetchParts = 4;
 
 template <int Rows, int Vectors>
 void run_product(const Product& p) {
-  constexpr int64_t kAhead = 16 * Vectors * kLanes;
+  constexpr int64_t kLines = (Vectors * kLanes + kFetch - 1) / kFetch;
   Vec sum[Rows][Vectors] = {};
   if (p.add)
     for (int r = 0; r < Rows; ++r)
@@ -27,21 +29,28 @@ void run_product(const Product& p) {
   const float* source[Rows];
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) source[r] = p.source + r * p.source_stride;
-  const float* weight = p.weight;
-  for (int64_t k = 0; k < p.depth; ++k, weight += Vectors * kLanes) {
+  const float *weight = p.weight, *next = p.next;
+  const auto step = [&](int64_t k) __attribute__((always_inline)) {
     Vec w[Vectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < Vectors; ++v) {
-      w[v] = load(weight + v * kLanes);
-      __builtin_prefetch(weight + kAhead + v * kLanes);
-    }
+    for (int v = 0; v < Vectors; ++v) w[v] = load(weight + v * kLanes);
+    weight += Vectors * kLanes;
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
       const Vec x = splat(source[r][k]);
 #pragma GCC unroll 8
       for (int v = 0; v < Vectors; ++v) sum[r][v] += x * w[v];
     }
+  };
+  int64_t k = 0;
+  for (; k + kFetchParts <= p.depth; k += kFetchParts) {
+#pragma GCC unroll 4
+    for (int l = 0; l < kLines; ++l) __builtin_prefetch(next + l * kFetch);
+    next += kLines * kFetch;
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < kFetchParts; ++i) step(k + i);
   }
+  for (; k < p.depth; ++k) step(k);
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8

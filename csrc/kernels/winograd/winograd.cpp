@@ -85,15 +85,20 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t group
 
   // Measured: beyond kFilters floats transformed weights come from memory, where making them costs as much as some 40 tiles'
   // products, against 6 where they stay in cache; with few tiles the same holds for fewer.
-  constexpr int64_t kFloats = 160 * 1024, kLeast = 12, kMost = 96, kFew = 64, kShared = 112, kSources = 1024 * 1024,
-                    kFilters = 3 * 1024 * 1024, kFewFilters = 512 * 1024, kTasks = 16, kStrip = 64, kStretch = 48, kBundle = 64;
+  constexpr int64_t kFloats = 160 * 1024, kMoreFloats = 288 * 1024, kLeast = 12, kSome = 24, kMost = 96, kFew = 64, kShared = 112,
+                    kSources = 1024 * 1024, kFilters = 3 * 1024 * 1024, kFewFilters = 512 * 1024, kSlice = 4096, kTasks = 16,
+                    kStrip = 64, kStretch = 48, kBundle = 64;
   const int64_t points = f.points();
+  bundles = divided(blocks, std::max<int64_t>(kBundle / block, 1));
+  bundle = divided(blocks, bundles);
   shared = blocks * filter_block > (tiles > kFew || blocks == 1 ? kFilters : kFewFilters);
-  slice = shared ? 4 * kWinogradColumns : 0;
+  slice = shared ? std::max(kSlice / block / kWinogradColumns, int64_t{1}) * kWinogradColumns : 0;
   if (!shared) {
-    const int64_t fit = kFloats / (points * (source_row + width)) / 6 * 6;
-    const int64_t few = divided(groups * tiles * blocks, kTasks * 12) * 12;
-    range = std::max(kLeast, std::min(few, std::clamp(fit, kLeast, kMost)));
+    // Some tiles, if need be of more sources than the cache has room for: each of them reads all weights.
+    const auto fit = [&](int64_t floats) { return floats / (points * (source_row + width)) / 6 * 6; };
+    const int64_t fitting = std::max(fit(kFloats), std::min(kSome, fit(kMoreFloats)));
+    const int64_t few = divided(groups * tiles * bundles, kTasks * 12) * 12;
+    range = std::max(kLeast, std::min({few, fitting, kMost}));
     chunk = tiles;
   } else {
     // They may take what the weights take.
@@ -107,8 +112,6 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t group
   strips = divided(source_channels, kStrip);
   strip = divided(source_channels, std::max<int64_t>(strips, 1));
   stretch = kStretch;
-  bundles = divided(blocks, std::max<int64_t>(kBundle / block, 1));
-  bundle = divided(blocks, bundles);
   const int64_t tasks = groups * bundles * strips * parts;
   segments = std::clamp<int64_t>(kTasks / std::max<int64_t>(tasks, 1), 1, std::max<int64_t>(tiles / stretch, 1));
 }

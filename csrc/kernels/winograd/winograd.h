@@ -74,22 +74,24 @@ struct WinogradPlan {
   // Floats from one to the next in transformed sources and weights; never a power of two, or they would share a few sets of
   // the cache.
   int64_t source_row, source_point, filter_point, filter_block;
+  // A task is of some blocks, a bundle: what is transformed of a source for one, serves all of them.
+  int64_t bundles, bundle;
   // Tiles that a task multiplies. Its sources and its products are to stay in the second-level cache; it transforms the
   // sources itself, and weights that were transformed once for all.
   int64_t range;
   // Where the weights are too large for that, beside the tiles there are, tasks before it transform the sources of a chunk of
-  // tiles, which all blocks of output channels read, and the weights by the task, `slice` source channels at a time. With a
-  // `slice` of 0 all weights are transformed before.
+  // tiles, which all blocks of output channels read, and the weights by the task, of one block then, `slice` source channels at
+  // a time. With a `slice` of 0 all weights are transformed before.
   bool shared;
   int64_t chunk, slice;
-  // The gradient of the weights: its tasks are segments of the tiles, bundles of blocks of output channels, parts and strips of
-  // source channels. The sources of `stretch` tiles at a time are transformed for all of a bundle; they are to stay in the
-  // second-level cache.
-  int64_t segments, bundles, bundle, strips, strip, stretch;
+  // The gradient of the weights: its tasks are segments of the tiles, bundles, parts and strips of source channels. The sources
+  // of `stretch` tiles at a time are transformed; they are to stay in the second-level cache.
+  int64_t segments, strips, strip, stretch;
 
   // Channels of one group.
   WinogradPlan(const Gather& g, const WinogradForm& form, int64_t groups, int64_t source_channels, int64_t output_channels,
                int64_t lanes, int64_t block);
+  int64_t multiplied_bundles() const { return slice > 0 ? blocks : bundles; }
   int64_t group_floats() const { return slice > 0 ? 0 : blocks * filter_block; }  // of transformed weights
   int64_t source_floats() const { return shared ? form.points() * source_point : 0; }
 };

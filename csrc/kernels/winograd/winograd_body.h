@@ -276,52 +276,65 @@ void winograd_sources(const WinogradProblem& p, int64_t begin, int64_t end) {
   transform_range(p, p.first + first, last - first, zeros.get(), p.sources + first * p.plan->source_row);
 }
 
-// Tasks: groups by ranges of the chunk's tiles by blocks of output channels. A thread that runs the blocks of one range in
-// turn transforms its sources once; one that runs the ranges of one block in turn finds its weights near.
+// Tasks: groups by ranges of the chunk's tiles by bundles. A thread that runs the bundles of one range in turn transforms its
+// sources once; one that runs the ranges of one bundle in turn finds its weights near.
 inline int64_t winograd_ranges(const WinogradProblem& p) { return (p.tiles + p.plan->range - 1) / p.plan->range; }
-int64_t winograd_tasks(const WinogradProblem& p) { return p.groups * p.plan->blocks * winograd_ranges(p); }
+int64_t winograd_tasks(const WinogradProblem& p) { return p.groups * p.plan->multiplied_bundles() * winograd_ranges(p); }
 
 void winograd(const WinogradProblem& p, int64_t begin, int64_t end) {
   const WinogradPlan& plan = *p.plan;
   const auto& transforms = winograd_transforms(plan.form);
-  const int64_t points = plan.form.points(), ranges = winograd_ranges(p);
-  const int64_t product_point = plan.range * plan.width + kLanes, slice_point = plan.slice * plan.width + kLanes;
-  const Scratch<float> own(plan.shared ? 0 : points * plan.source_point), products(points * product_point);
-  const Scratch<float> slice(points * slice_point);
+  const int64_t points = plan.form.points(), ranges = winograd_ranges(p), bundles = plan.multiplied_bundles();
+  const int64_t product_point = plan.range * plan.width + kLanes, block_products = points * product_point;
+  const int64_t slice_point = plan.slice * plan.width + kLanes;
+  const Scratch<float> own(plan.shared ? 0 : points * plan.source_point), slice(points * slice_point);
+  const Scratch<float> products((plan.blocks + bundles - 1) / bundles * block_products);
   const Zeros zeros(p.source_channels);
   int64_t transformed = -1;
   for (int64_t task = begin; task < end; ++task) {
-    const WinogradProblem group = p.of_group(task / (plan.blocks * ranges));
-    const int64_t block = plan.shared ? task / ranges % plan.blocks : task % plan.blocks;
-    const int64_t range = plan.shared ? task % ranges : task / plan.blocks % ranges;
+    const WinogradProblem group = p.of_group(task / (bundles * ranges));
+    const int64_t bundle = plan.shared ? task / ranges % bundles : task % bundles;
+    const int64_t range = plan.shared ? task % ranges : task / bundles % ranges;
+    const int64_t first_block = plan.blocks * bundle / bundles, last_block = plan.blocks * (bundle + 1) / bundles;
     const int64_t first = p.tiles * range / ranges, count = p.tiles * (range + 1) / ranges - first;
-    if (!plan.shared && task / plan.blocks != transformed)
-      transform_range(group, p.first + first, count, zeros.get(), own.get());
-    transformed = task / plan.blocks;
+    if (!plan.shared && task / bundles != transformed) transform_range(group, p.first + first, count, zeros.get(), own.get());
+    transformed = task / bundles;
     const float* sources = plan.shared ? p.sources + first * plan.source_row : own.get();
-    const int64_t width = block_width(p.output_channels, block), whole = rounded(width);
-    // Products over `depth` entries from `from` on, added to those before.
+    // Products over `depth` entries from `from` on, added to those before. A point's sources serve all blocks; the weights that
+    // come next are fetched meanwhile.
     const auto multiply = [&](const float* filters, int64_t filter_point, int64_t from, int64_t depth, bool add) {
       for (int64_t point = 0; point < points; ++point)
-        for_rows(count, whole / kLanes, [&](int64_t row, int64_t rows) {
-          kProduct.product[whole / kLanes - 1][rows - 1](
-              {sources + point * plan.source_point + row * plan.source_row + from, filters + point * filter_point,
-               plan.source_row, depth, add, products.get() + point * product_point + row * whole});
-        });
+        for (int64_t block = first_block; block < last_block; ++block) {
+          const int64_t whole = rounded(block_width(p.output_channels, block));
+          const float* weight = filters + (block - first_block) * plan.filter_block + point * filter_point;
+          const float* next = block + 1 < last_block ? weight + plan.filter_block : filters + (point + 1) % points * filter_point;
+          float* to = products.get() + (block - first_block) * block_products + point * product_point;
+          int64_t pass = 0;
+          for_rows(count, whole / kLanes, [&](int64_t row, int64_t rows) {
+            kProduct.product[whole / kLanes - 1][rows - 1](
+                {sources + point * plan.source_point + row * plan.source_row + from, weight, plan.source_row, depth, add,
+                 to + row * whole, next + pass++ % kFetchParts * (depth / kFetchParts) * whole});
+          });
+        }
     };
     if (plan.slice == 0) {
-      multiply(group.filters + block * plan.filter_block, plan.filter_point, 0, plan.depth, false);
+      multiply(group.filters + first_block * plan.filter_block, plan.filter_point, 0, plan.depth, false);
     } else {
       // A filter's parts one after the other: they may share its lines of the cache.
+      const int64_t whole = rounded(block_width(p.output_channels, first_block));
       for (int64_t c = 0; c < p.source_channels; c += plan.slice)
         for (int64_t part = 0; part < plan.parts; ++part) {
           const int64_t depth = std::min(plan.slice, p.source_channels - c);
           for (int64_t i = 0; i < depth; i += kFilterColumns)
-            transforms.filters(group, block, part, c + i, slice.get() + i * whole, slice_point);
+            transforms.filters(group, first_block, part, c + i, slice.get() + i * whole, slice_point);
           multiply(slice.get(), slice_point, part * p.source_channels + c, depth, c + part > 0);
         }
     }
-    transforms.outputs(group, p.first + first, count, products.get(), whole, product_point, block * kBlock, width);
+    for (int64_t block = first_block; block < last_block; ++block) {
+      const int64_t width = block_width(p.output_channels, block);
+      transforms.outputs(group, p.first + first, count, products.get() + (block - first_block) * block_products, rounded(width),
+                         product_point, block * kBlock, width);
+    }
   }
 }
 
