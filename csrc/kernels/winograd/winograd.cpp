@@ -87,7 +87,7 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t group
   // products, against 6 where they stay in cache; with few tiles the same holds for fewer.
   constexpr int64_t kFloats = 160 * 1024, kMoreFloats = 288 * 1024, kLeast = 12, kSome = 24, kMost = 96, kFew = 64, kShared = 112,
                     kSources = 1024 * 1024, kFilters = 3 * 1024 * 1024, kFewFilters = 512 * 1024, kSlice = 4096, kTasks = 16,
-                    kStrip = 64, kStretch = 48, kBundle = 64;
+                    kStrip = 64, kStretch = 48, kBundleStretch = 64, kBundle = 64;
   const int64_t points = f.points();
   bundles = divided(blocks, std::max<int64_t>(kBundle / block, 1));
   bundle = divided(blocks, bundles);
@@ -111,7 +111,7 @@ WinogradPlan::WinogradPlan(const Gather& g, const WinogradForm& f, int64_t group
 
   strips = divided(source_channels, kStrip);
   strip = divided(source_channels, std::max<int64_t>(strips, 1));
-  stretch = kStretch;
+  stretch = bundle > 1 ? kBundleStretch : kStretch;
   const int64_t tasks = groups * bundles * strips * parts;
   segments = std::clamp<int64_t>(kTasks / std::max<int64_t>(tasks, 1), 1, std::max<int64_t>(tiles / stretch, 1));
 }

@@ -121,8 +121,8 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
   const int64_t strips = plan.strips, strip = plan.strip;
   const int64_t row = (rounded(strip) / kLanes | 1) * kLanes;
   const int64_t source_point = plan.stretch * row + kLanes, gradient_point = plan.stretch * plan.width + kLanes;
-  const int64_t sum_point = strip * plan.width + kLanes, block_sums = points * sum_point;
-  const Scratch<float> sources(points * source_point), gradients(points * gradient_point), sums(plan.bundle * block_sums);
+  const int64_t sum_point = strip * plan.width + kLanes, block_sums = points * sum_point, block_gradients = points * gradient_point;
+  const Scratch<float> sources(points * source_point), gradients(plan.bundle * block_gradients), sums(plan.bundle * block_sums);
   const Scratch<float> channel_sums(plan.bundle * kBlock);
   const Zeros zeros(strip);
 
@@ -149,23 +149,25 @@ void winograd_weight(const WinogradWeightProblem& p, int64_t begin, int64_t end)
       if (count > 0)
         transform({p.gather, p.plan, first, count, source, p.outside, zeros.get()}, index, channel, channels, sources.get(),
                   row, source_point);
-      for (int64_t block = first_block; block < last_block; ++block) {
-        const int64_t width = block_width(p.output_channels, block), whole = rounded(width);
-        if (count > 0) {
-          alignas(64) float stretch_sums[kBlock] = {};
-          weight_transforms.gradients(p, gradient, first, count, block * kBlock, width, gradients.get(), whole, gradient_point,
-                                      sums_channels ? stretch_sums : nullptr);
-          float* to = channel_sums.get() + (block - first_block) * kBlock;
-          for (int64_t o = 0; sums_channels && o < kBlock; ++o) to[o] += stretch_sums[o];
-        }
-        float* to = sums.get() + (block - first_block) * block_sums;
-        for (int64_t point = 0; point < points; ++point)
-          for_rows(channels, whole / kLanes, [&](int64_t c, int64_t rows) {
-            kProduct.row_product[whole / kLanes - 1][rows - 1]({sources.get() + point * source_point + c,
-                                                                gradients.get() + point * gradient_point, row, count, s > 0,
-                                                                to + point * sum_point + c * whole});
-          });
+      for (int64_t block = first_block; count > 0 && block < last_block; ++block) {
+        const int64_t width = block_width(p.output_channels, block);
+        alignas(64) float stretch_sums[kBlock] = {};
+        weight_transforms.gradients(p, gradient, first, count, block * kBlock, width,
+                                    gradients.get() + (block - first_block) * block_gradients, rounded(width), gradient_point,
+                                    sums_channels ? stretch_sums : nullptr);
+        float* to = channel_sums.get() + (block - first_block) * kBlock;
+        for (int64_t o = 0; sums_channels && o < kBlock; ++o) to[o] += stretch_sums[o];
       }
+      for (int64_t point = 0; point < points; ++point)
+        for (int64_t block = first_block; block < last_block; ++block) {
+          const int64_t whole = rounded(block_width(p.output_channels, block));
+          const float* of_block = gradients.get() + (block - first_block) * block_gradients + point * gradient_point;
+          float* to = sums.get() + (block - first_block) * block_sums + point * sum_point;
+          for_rows(channels, whole / kLanes, [&](int64_t c, int64_t rows) {
+            kProduct.row_product[whole / kLanes - 1][rows - 1](
+                {sources.get() + point * source_point + c, of_block, row, count, s > 0, to + c * whole});
+          });
+        }
     }
     for (int64_t block = first_block; block < last_block; ++block) {
       const int64_t width = block_width(p.output_channels, block);
