@@ -152,15 +152,15 @@ def predicted(call: Call, exact: bool = False) -> dict[str, float]:
 
 def compares(kernel: str, call: Call) -> bool:
     """Whether the predicted time decides. With few channels a group direct kernels of other kinds run (lines, columns),
-    which Winograd's does not beat; with many, groups are no longer what fills a vector.
+    which Winograd's does not beat, nor a product of matrices; with many, groups are no longer what fills a vector.
     """
     if kernel == "winograd":
-        return _has_many_channels(call)
+        return _winograd_may_pay(call)
     return kernel != "grouped" or max(call.in_channels, call.out_channels) <= 32 * call.groups
 
 
-def _has_many_channels(call: Call) -> bool:
-    return min(call.in_channels, call.out_channels) >= 16 * call.groups
+def _winograd_may_pay(call: Call) -> bool:
+    return min(call.in_channels, call.out_channels) >= 16 * call.groups and not call.covers
 
 
 def forget() -> None:
@@ -184,11 +184,9 @@ def candidates(call: Call, exact: bool) -> tuple[str, ...]:
     Ours, but for filters of very many taps: each tap could be a class of pixels by itself, and packed, a few filters
     fill vectors with zeros. But for those that cover their input, whose taps are as channels.
     """
-    if call.covers:
-        return ("direct",)
     channelwise = 1 < call.groups == call.in_channels
     if math.prod(call.kernel) > (16 * 1024 if channelwise else 1024):
-        return ("torch",)
+        return ("direct",) if call.covers else ("torch",)
     if call.groups > 1:
         if channelwise:
             return ("depthwise", "direct")
@@ -198,7 +196,7 @@ def candidates(call: Call, exact: bool) -> tuple[str, ...]:
         ours = ("direct",)
     if exact or cost.winograd_regions(call) is None:
         return ours
-    return ("winograd", *ours) if _has_many_channels(call) else (*ours, "winograd")
+    return ("winograd", *ours) if _winograd_may_pay(call) else (*ours, "winograd")
 
 
 def _widening_pays(input: Tensor, weight: Tensor, at: Arguments) -> bool:
