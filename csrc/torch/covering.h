@@ -10,7 +10,7 @@ namespace convlayers {
 bool covers(const Call& c);
 // That 1x1.
 Call covering(Call c);
-// A tensor (batch, channels, *spatial) as (batch, channels * spatial, 1...), channels last or first; a copy where it lies otherwise.
+// A tensor (batch, channels, *spatial) as (batch, channels * spatial, 1...), channels last or first; a copy where it is otherwise.
 Tensor flattened(const Tensor& t, bool channels_last);
 
 }  // namespace convlayers
