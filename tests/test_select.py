@@ -148,8 +148,7 @@ def test_what_was_measured_decides_here_and_in_other_processes(cache: Path, kern
     assert choice.reason.startswith("measured by tune")
     torch.testing.assert_close(layer(x), torch.nn.functional.conv2d(x, layer.weight, layer.bias))  # type: ignore[arg-type]
     assert elsewhere(f"convlayers.which({LAYER})[0].kernel") == kernel
-    if kernel == "direct":
-        assert elsewhere(f"convlayers.which({LAYER})[0].reason", CONVLAYERS_TUNED="off").startswith("predicted")
+    assert elsewhere(f"convlayers.which({LAYER})[0].reason", CONVLAYERS_TUNED="off").startswith("predicted")
 
 
 def test_other_calls_and_exact_do_not_look_at_it(cache: Path) -> None:
@@ -205,9 +204,13 @@ def test_a_broken_file_is_ignored_with_one_warning(cache: Path, text: str) -> No
 def test_filters_of_very_many_taps_are_left_to_torch():
     # Each tap would be a class of pixels by itself, and a filter of 11x11x11x16 is packed to eight times its size; not
     # where it covers its input (tests/test_covering.py).
-    volume, weight = torch.zeros(1, 16, 12, 11, 11), torch.zeros(1, 16, 11, 11, 11)
+    volume, weight = torch.randn(1, 16, 12, 11, 11, requires_grad=True), torch.randn(1, 16, 11, 11, 11)
     (choice,) = convlayers.which(convlayers.functional.conv3d, volume, weight)
     assert choice.kernel == "torch"
+    output = convlayers.functional.conv3d(volume, weight)
+    (gradient,) = torch.autograd.grad(output[:, :, 0].sum(), volume)
+    assert torch.equal(gradient[:, :, :-1], weight)
+    assert not gradient[:, :, -1].any()
     picture, blur = torch.zeros(1, 8, 40, 40), torch.zeros(8, 1, 33, 33)
     (choice,) = convlayers.which(convlayers.functional.conv2d, picture, blur, groups=8)
     assert choice.kernel == "depthwise"

@@ -300,12 +300,9 @@ Tensor forward(const Tensor& input, const Tensor& weight, const std::optional<Te
   }
   const bool last = is_channels_last(weight);
   Result result(is_channels_last(input) || last, call.batch, call.out_channels, call.output_size());
-  if (!result.empty()) {
-    if (covers(call))
-      gather_pixels(covering(call), false, Source(flattened(input, last)), flattened(weight, last), bias, constant, result);
-    else
-      gather_pixels(call, false, Source(input), weight, bias, constant, result);
-  }
+  const Covering as(call, last);
+  if (!result.empty())
+    gather_pixels(as.call(), false, Source(as.operand(input)), as.operand(weight), bias, constant, result);
   return result.deliver();
 }
 
@@ -321,29 +318,26 @@ Gradients backward(const Tensor& grad, const Tensor& input, const Tensor& weight
   }
   const Call call(arguments, input, weight, &grad);
   const Source gradient(grad);
-  // Gradients are in the layout of what they are of, as torch's are: to lay them out otherwise would take another pass.
+  // A weight's gradient lies as the weight does, as torch's: to lay it out otherwise would take its owner another pass.
   const bool last = is_channels_last(weight), input_last = last || is_channels_last(grad);
   Tensor of_input, of_weight = wanted.weight ? new_like(weight, last) : new_vector(input, 0);
   const Tensor of_bias = new_vector(grad, wanted.bias ? call.out_channels : 0);
   auto* bias = wanted.bias ? static_cast<float*>(of_bias.data_ptr()) : nullptr;
-  const bool covered = covers(call);
+  const Covering as(call, last);
   if (grad.numel() == 0) {
     for (const Tensor* t : {&std::as_const(of_weight), &of_bias}) std::fill_n(static_cast<float*>(t->data_ptr()), t->numel(), 0.f);
   } else if (of_weight.numel() > 0) {
-    if (covered)
-      weight_grad(covering(call), Source(flattened(input, last)), gradient, flattened(of_weight, last), bias);
-    else
-      weight_grad(call, Source(input), gradient, of_weight, bias);
+    weight_grad(as.call(), Source(as.operand(input)), gradient, as.operand(of_weight), bias);
   } else if (bias) {
     bias_grad(call, gradient, bias);
   }
   if (!wanted.input) {
     of_input = new_vector(grad, 0);
-  } else if (covered) {
+  } else if (as.covers()) {
     of_input = new_like(input, last);
-    Result pixels(flattened(of_input, last));
+    Result pixels(as.operand(of_input));
     if (!pixels.empty())
-      gather_pixels(covering(call), true, gradient, flattened(weight, last), std::nullopt, wanted.constant, pixels);
+      gather_pixels(as.call(), true, gradient, as.operand(weight), std::nullopt, wanted.constant, pixels);
     if (input_last != last) {
       Tensor laid_out = new_like(input, input_last);
       of_input = torch::stable::copy_(laid_out, of_input);

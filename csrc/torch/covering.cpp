@@ -3,23 +3,6 @@
 namespace convlayers {
 namespace {
 
-// Whether the numbers of an example lie side by side in this order. An axis of one element has no order.
-bool lies_in_order(const Tensor& t, bool channels_last) {
-  const auto sizes = t.sizes(), strides = t.strides();
-  const size_t axes = sizes.size();
-  int64_t next = 1;
-  const auto fits = [&](size_t axis) {
-    const bool fit = sizes[axis] == 1 || strides[axis] == next;
-    next *= sizes[axis];
-    return fit;
-  };
-  bool all = !channels_last || fits(1);
-  for (size_t axis = axes; axis-- > 2;) all = fits(axis) && all;
-  return all && (channels_last || fits(1));
-}
-
-}  // namespace
-
 bool covers(const Call& c) {
   if (c.transposed || c.groups != 1 || c.winograd || c.depthwise) return false;
   int64_t taps = 1;
@@ -30,23 +13,21 @@ bool covers(const Call& c) {
   return taps > 1;
 }
 
-Call covering(Call c) {
-  for (AxisGeometry& a : c.axis) {
-    c.in_channels *= a.kernel;
+}  // namespace
+
+Covering::Covering(const Call& c, bool channels_last) : call_(c), covers_(convlayers::covers(c)), channels_last_(channels_last) {
+  if (!covers_) return;
+  for (AxisGeometry& a : call_.axis) {
+    call_.in_channels *= a.kernel;
     a = {1, 1, 1, 1, 1, 0, Border::kConstant};
   }
-  c.zeros = true;
-  return c;
+  call_.zeros = true;
 }
 
-Tensor flattened(const Tensor& t, bool channels_last) {
-  Tensor whole = t;
-  if (!lies_in_order(t, channels_last)) {
-    whole = new_like(t, channels_last);
-    torch::stable::copy_(whole, t);
-  }
-  const int64_t size[5] = {t.size(0), t.size(0) == 0 ? 0 : t.numel() / t.size(0), 1, 1, 1};
-  const int64_t stride[5] = {whole.stride(0), 1, 1, 1, 1};
+Tensor Covering::operand(const Tensor& t) const {
+  if (!covers_) return t;
+  const Tensor whole = dense(t, channels_last_);
+  const int64_t size[5] = {t.size(0), call_.in_channels, 1, 1, 1}, stride[5] = {call_.in_channels, 1, 1, 1, 1};
   AtenTensorHandle handle;
   TORCH_ERROR_CODE_CHECK(aoti_torch_as_strided(whole.get(), size, stride, &handle));
   return Tensor(handle);

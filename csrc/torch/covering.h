@@ -7,10 +7,19 @@
 
 namespace convlayers {
 
-bool covers(const Call& c);
-// That 1x1.
-Call covering(Call c);
-// A tensor (batch, channels, *spatial) as (batch, channels * spatial, 1...), channels last or first; a copy where it is otherwise.
-Tensor flattened(const Tensor& t, bool channels_last);
+// A call as it is computed: as that 1x1 where its filters cover its input, else as it is.
+class Covering {
+ public:
+  // `channels_last`: the order of the filters' numbers, or channels first.
+  Covering(const Call& c, bool channels_last);
+  bool covers() const { return covers_; }
+  const Call& call() const { return call_; }
+  // Of the input or the weight: (batch, channels, *spatial) as (batch, channels * spatial, 1...), a copy where it lies otherwise.
+  Tensor operand(const Tensor& t) const;
+
+ private:
+  Call call_;
+  bool covers_, channels_last_;
+};
 
 }  // namespace convlayers

@@ -8,26 +8,12 @@ constexpr int64_t kStream = 1 << 21;
 // Where whole vectors of every instruction set are aligned, or where planes are long enough for most of theirs to be.
 constexpr int64_t kAligned = 16, kLongPlane = 512;
 
-bool is_dense(const Tensor& t, bool channels_last) {
-  if (!channels_last) return t.is_contiguous();
-  int64_t expected = 1;
-  for (int64_t i = 0; i < t.dim(); ++i) {
-    const int64_t d = i == 0 ? 1 : i == t.dim() - 1 ? 0 : t.dim() - i;
-    if (t.size(d) > 1 && t.stride(d) != expected) return false;
-    expected *= t.size(d);
-  }
-  return true;
-}
-
 // An operand of the input's size, dense in this layout; a copy where it was not.
 Tensor dense(const Tensor& t, const char* name, const Tensor& input, bool channels_last) {
   check_tensor(t, name, input.dim());
   for (int64_t d = 0; d < t.dim(); ++d)
     STD_TORCH_CHECK(t.size(d) == input.size(d), "convlayers: ", name, " must have the size of input");
-  if (is_dense(t, channels_last)) return t;
-  Tensor copy = new_like(t, channels_last);
-  torch::stable::copy_(copy, t);
-  return copy;
+  return convlayers::dense(t, channels_last);
 }
 
 std::optional<Tensor> dense(const std::optional<Tensor>& t, const char* name, const Tensor& input, bool channels_last) {

@@ -7,11 +7,6 @@
 namespace convlayers {
 namespace {
 
-Ints spatial(const Tensor& t) {
-  const auto sizes = t.sizes();
-  return Ints(sizes.begin() + 2, sizes.end());
-}
-
 // The number of elements, checked: what Python has refused already must not overflow here either.
 int64_t elements(int64_t batch, int64_t channels, const Ints& spatial) {
   int64_t count = 1;

@@ -16,6 +16,11 @@ int64_t product(const Ints& sizes) {
   return result;
 }
 
+Ints spatial(const Tensor& t) {
+  const auto sizes = t.sizes();
+  return Ints(sizes.begin() + 2, sizes.end());
+}
+
 Strides dense_strides(int64_t channels, const Ints& spatial) {
   Strides s{channels * product(spatial), {0, 0, 0}};
   int64_t stride = channels;
@@ -76,17 +81,28 @@ bool is_channels_last(const Tensor& t) {
   return strides[1] > 0;
 }
 
+bool is_dense(const Tensor& t, bool channels_last) {
+  if (!channels_last) return t.is_contiguous();
+  int64_t expected = 1;
+  for (int64_t i = 0; i < t.dim(); ++i) {
+    const int64_t d = i == 0 ? 1 : i == t.dim() - 1 ? 0 : t.dim() - i;
+    if (t.size(d) > 1 && t.stride(d) != expected) return false;
+    expected *= t.size(d);
+  }
+  return true;
+}
+
 Source::Source(const Tensor& t) : holder_(t) {
   const auto sizes = t.sizes();
   const int64_t batch = sizes[0], channels = sizes[1];
-  const Ints spatial(sizes.begin() + 2, sizes.end());
-  const int64_t pixels = product(spatial);
+  const Ints size = spatial(t);
+  const int64_t pixels = product(size);
   const auto strides = t.strides();
   if (channels <= 1 || strides[1] == 1) {
     strides_ = {strides[0], {0, 0, 0}};
-    for (size_t i = spatial.size(), a = 3; i-- > 0;) strides_.axis[--a] = strides[i + 2];
+    for (size_t i = size.size(), a = 3; i-- > 0;) strides_.axis[--a] = strides[i + 2];
   } else {
-    strides_ = dense_strides(channels, spatial);
+    strides_ = dense_strides(channels, size);
     const Tensor dense = t.is_contiguous() ? t : torch::stable::contiguous(t);
     holder_ = dense;
     if (pixels > 1) {
@@ -121,8 +137,13 @@ Tensor new_in_layout(bool channels_last, int64_t batch, int64_t channels, const 
 }
 
 Tensor new_like(const Tensor& t, bool channels_last) {
-  const auto size = t.sizes();
-  return new_in_layout(channels_last, size[0], size[1], Ints(size.begin() + 2, size.end()), ScalarType::Float);
+  return new_in_layout(channels_last, t.size(0), t.size(1), spatial(t), ScalarType::Float);
+}
+
+Tensor dense(const Tensor& t, bool channels_last) {
+  if (is_dense(t, channels_last)) return t;
+  Tensor copy = new_like(t, channels_last);
+  return torch::stable::copy_(copy, t);
 }
 
 Result::Result(bool channels_last, int64_t batch, int64_t channels, const Ints& spatial)

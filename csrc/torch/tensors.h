@@ -48,6 +48,8 @@ void run(const Kernel<Problem>& kernel, const Problem& problem, double work = kA
 }
 
 int64_t product(const Ints& sizes);
+// The sizes of the axes behind batch and channels.
+Ints spatial(const Tensor& t);
 // Strides of a dense channels-last tensor, its spatial axes at the end of the three.
 Strides dense_strides(int64_t channels, const Ints& spatial);
 
@@ -76,6 +78,11 @@ Tensor new_in_layout(bool channels_last, int64_t batch, int64_t channels, const 
 
 // The same of the sizes of another.
 Tensor new_like(const Tensor& t, bool channels_last);
+
+// Whether all of a tensor lies side by side, channels last or contiguous; an axis of one element may have any stride.
+bool is_dense(const Tensor& t, bool channels_last);
+// The tensor so; a copy where it was not.
+Tensor dense(const Tensor& t, bool channels_last);
 
 // (batch, channels, *spatial), readable with a channel stride of 1; a copy where it was not.
 class Source {

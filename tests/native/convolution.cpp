@@ -190,8 +190,9 @@ void check(const Kernels& k, const Problem& p) {
     d.source_channels = sizes.columns;
     d.output_channels = sizes.rows;
     const bool turned = k.lanes_are_sources(d);
-    auto packed = poisoned(turned ? whole(k, sizes.columns) * sizes.rows * taps : p.groups * whole(k, sizes.rows) * sizes.columns * taps);
-    run(k.pack, Pack{weight.data(), turned ? strides.turned() : strides, turned ? sizes.turned() : sizes, packed.data()});
+    const FilterSizes pack_sizes = turned ? sizes.turned() : sizes;
+    auto packed = poisoned(p.groups * whole(k, pack_sizes.rows) * pack_sizes.columns * taps);
+    run(k.pack, Pack{weight.data(), turned ? strides.turned() : strides, pack_sizes, packed.data()});
     d.weight = packed.data();
     d.bias = back ? nullptr : bias.data();
     d.activation = back ? none : relu;

@@ -117,6 +117,7 @@ def _call(at: Arguments, contiguous: bool) -> Call:
 
 
 def _covers(at: Arguments) -> bool:
+    """As in csrc/torch/covering.cpp."""
     if at.transposed or at.groups != 1:
         return False
     axes = list(zip(at.input_shape[2:], at.weight_shape[2:], at.output_size, at.low, at.dilation, strict=True))
