@@ -78,16 +78,10 @@ int64_t direct_tasks(const DirectProblem& p) {
 void direct(const DirectProblem& p, int64_t begin, int64_t end) {
   if (takes_columns(p)) return column_convolution(p, begin, end);
   if (has_few_outputs(p)) return few(p, begin, end);
+  if (takes_lines(p)) return line_convolution(p, begin, end);
   const Gather& g = *p.gather;
   const int64_t parts = direct_parts(p), items = p.groups * blocks(p.output_channels), chunk_count = direct_chunks(p);
   Tiles tiles(g, p.groups == 1 && p.output_channels >= kWorthCopies ? p.source_channels : 0);
-  if (takes_lines(p)) {
-    Region region = *g.region;
-    region.leaves_out = false;  // pixels beside a border: few of a kind
-    return line_convolution(p, begin, end, chunk_pixels(region, kRows), [&](Pixels& pixels, int64_t count) {
-      run_pixels(p, region, pixels, count, 0, items, tiles);
-    });
-  }
   for (int64_t task = begin; task < end; ++task) {
     const Chunk chunk = find_chunk(g, task % chunk_count, kRows, chunk_most(p));
     const int64_t part = task / chunk_count;

@@ -36,6 +36,7 @@ struct Runs {
 
 // Outputs of a tile, by its vectors: as many sums as registers hold beside the weights.
 constexpr int line_rows(int vectors) { return kVectors == 4 ? std::min(24 / vectors, 15) : 12 / vectors; }
+constexpr int kLineTile = 4;  // fewer take as long
 
 // Where a run lies for the first straight output, and how far on for the next; on a line outside, all read one.
 struct Run {
@@ -63,10 +64,12 @@ struct LineTile {
   int64_t step, width;   // to the next output; channels of the block
 };
 
+// Outputs j, j + 1...
 template <int Rows, int Vectors>
-void run_line_tile(const LineTile& t) {
+void run_line_tile(const LineTile& t, int64_t j) {
+  float* const output = t.output + j * t.step;
   for (int r = 0; r < Rows; ++r)
-    for (int c = 0; c < Vectors * kLanes; c += kFetch) __builtin_prefetch(t.output + (r + Rows) * t.step + c, 1);
+    for (int c = 0; c < Vectors * kLanes; c += kFetch) __builtin_prefetch(output + (r + Rows) * t.step + c, 1);
   Vec sum[Rows][Vectors];
   begin_sums(sum, t.bias, t.width);
   const float* weight = t.weight;
@@ -74,7 +77,7 @@ void run_line_tile(const LineTile& t) {
     const int64_t pixel = t.line[l].pixel;
     // A pointer for three rows each: an address has room for one register and twice it.
     const float* at[(Rows + 2) / 3];
-    for (int r = 0; r < Rows; r += 3) at[r / 3] = t.line[l].at + (t.first + r) * pixel;
+    for (int r = 0; r < Rows; r += 3) at[r / 3] = t.line[l].at + (t.first + j + r) * pixel;
     // What the next tile reads, where pixels are more than a line of the cache apart: too far for the processor to foresee.
     if (pixel > 16)
       for (int64_t i = Rows * pixel; i < 2 * Rows * pixel; i += 16) __builtin_prefetch(at[0] + i);
@@ -92,26 +95,20 @@ void run_line_tile(const LineTile& t) {
       for (auto& a : at) ++a;
     }
   }
-  finish_sums(sum, t.activation, [&](int r) { return t.output + r * t.step; }, t.width);
+  finish_sums(sum, t.activation, [&](int r) { return output + r * t.step; }, t.width);
 }
 
 // `count` outputs side by side. The last tile may begin before the one before it ends, and then writes the same again.
 template <int Vectors>
-void run_line_tiles_of(LineTile t, int64_t count) {
-  constexpr int kMost = line_rows(Vectors), kSome = 4;
-  const auto cover = [&](int64_t rows, void (*tile)(const LineTile&)) {
-    for (int64_t j = 0; j < count; j += rows) {
-      LineTile at = t;
-      const int64_t begin = std::min(j, count - rows);
-      at.first += begin;
-      at.output += begin * t.step;
-      tile(at);
-    }
+void run_line_tiles_of(const LineTile& t, int64_t count) {
+  constexpr int kMost = line_rows(Vectors);
+  const auto cover = [&](int64_t rows, void (*tile)(const LineTile&, int64_t)) {
+    for (int64_t j = 0; j < count; j += rows) tile(t, std::min(j, count - rows));
   };
   if (count >= kMost)
     cover(kMost, run_line_tile<kMost, Vectors>);
-  else if (count >= kSome)
-    cover(kSome, run_line_tile<kSome, Vectors>);
+  else if (count >= kLineTile)
+    cover(kLineTile, run_line_tile<kLineTile, Vectors>);
   else
     cover(1, run_line_tile<1, Vectors>);
 }
@@ -127,12 +124,91 @@ void run_line_tiles(const LineTile& t, int64_t count) {
   }
 }
 
+// The outputs of rows whose runs meet a border: all that each of them reads is copied to one run, those of several rows side by
+// side, and then they are tiles like others.
+class BorderOutputs {
+ public:
+  BorderOutputs(const DirectProblem& p, const Straight& straight)
+      : p_(p), region_(*p.gather->region), straight_(straight), places_(region_.taps * p.source_channels),
+        channels_(rounded(p.output_channels)), most_(std::clamp<int64_t>(kFloats / places_, 1, kMost)),
+        pieces_(region_.axis[2].taps), source_(most_ * places_), sums_(most_ * channels_) {}
+
+  // Those of a row; they may be written later, at the latest by `flush`.
+  void add(const Row& row) {
+    const auto& w = region_.axis[2];
+    for (const auto &[first, last] : {std::pair{int64_t{0}, straight_.first}, std::pair{straight_.last, w.outputs}})
+      for (int64_t j = first; j < last; ++j) {
+        copy(row, j);
+        output_[count_] = p_.output + row.output + w.output[j];
+        for (int64_t c = 0; c < p_.output_channels; c += kFetch) __builtin_prefetch(output_[count_] + c, 1);
+        if (++count_ == most_) flush();
+      }
+  }
+
+  void flush() {
+    if (count_ == 0) return;
+    const Run run{source_.get(), places_};
+    LineTile t{&run, 1, places_, 0, nullptr, nullptr, p_.activation, nullptr, channels_, 0};
+    for (int64_t channel = 0; channel < p_.output_channels; channel += kBlock) {
+      t.weight = p_.weight + channel * places_;
+      t.bias = p_.bias ? p_.bias + channel : nullptr;
+      t.output = sums_.get() + channel;
+      t.width = std::min(kBlock, p_.output_channels - channel);
+      run_line_tiles(t, count_);
+    }
+    for (int64_t i = 0; i < count_; ++i)
+      std::memcpy(output_[i], sums_.get() + i * channels_, static_cast<size_t>(p_.output_channels) * sizeof(float));
+    count_ = 0;
+  }
+
+ private:
+  static constexpr int64_t kFloats = 8 * 1024, kMost = 2 * line_rows(kVectors);
+
+  // Taps of a line that lie side by side, or all outside, are copied together.
+  struct Piece {
+    int64_t floats, offset;  // from where the line begins, or negative: outside
+  };
+
+  void copy(const Row& row, int64_t j) {
+    const Gather& g = *p_.gather;
+    const auto& [d, h, w] = region_.axis;
+    const int64_t channels = p_.source_channels;
+    int64_t pieces = 0, end = 0;
+    for (int64_t t = 0; t < w.taps; ++t) {
+      const int64_t offset = g.lookup[2][w.base[j] + w.shift[t]];
+      const bool goes_on = pieces > 0 && (offset < 0 ? pieces_.get()[pieces - 1].offset < 0 : offset == end);
+      if (!goes_on) pieces_.get()[pieces++] = {0, offset};
+      pieces_.get()[pieces - 1].floats += channels;
+      end = offset + channels;
+    }
+    float* to = source_.get() + count_ * places_;
+    for (int64_t l = 0; l < d.taps * h.taps; ++l) {
+      const int64_t od = g.lookup[0][d.base[row.depth] + d.shift[l / h.taps]];
+      const int64_t oh = g.lookup[1][h.base[row.height] + h.shift[l % h.taps]];
+      const bool inside = od >= 0 && oh >= 0;
+      for (int64_t i = 0; i < pieces; ++i) {
+        const Piece piece = pieces_.get()[i];
+        const float* from = piece.offset < 0 ? p_.outside[2]
+                            : inside         ? p_.source + (row.batch + od + oh + piece.offset)
+                                             : p_.outside[oh < 0 ? 1 : 0];
+        to = std::copy_n(from, piece.floats, to);
+      }
+    }
+  }
+
+  const DirectProblem& p_;
+  const Region& region_;
+  const Straight& straight_;
+  int64_t places_, channels_, most_, count_ = 0;
+  Scratch<Piece> pieces_;
+  Scratch<float> source_, sums_;
+  float* output_[kMost];
+};
+
 // Tasks: bands of rows.
 int64_t line_tasks(const DirectProblem& p) { return Bands(*p.gather).count(); }
 
-// `bent(pixels, count)` computes the outputs of a row whose runs meet a border, from a list of at most `most`.
-template <class Bent>
-void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_t most, const Bent& bent) {
+void line_convolution(const DirectProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
   const Region& r = g.region[0];
   const Straight straight(g, r);
@@ -141,43 +217,43 @@ void line_convolution(const DirectProblem& p, int64_t begin, int64_t end, int64_
   const int64_t lines = runs.count, run = runs.taps * p.source_channels;
   const Bands bands(g);
   const Scratch<Run> line(lines);
+  BorderOutputs border(p, straight);
   // Outputs of all their channels at a time, where the first-level cache holds all weights: so they are written in the order of
   // memory. Else a row of one block of channels.
   constexpr int64_t kWeights = 8 * 1024, kSome = 12;
-  const int64_t some = p.output_channels > kBlock && lines * run * p.output_channels <= kWeights ? kSome : w.outputs;
   const int64_t step = w.outputs > 1 ? w.output[1] - w.output[0] : 0, straights = straight.last - straight.first;
+  const int64_t some = p.output_channels > kBlock && lines * run * p.output_channels <= kWeights ? kSome : straights;
   const PackedPixels packed(p, step);
-  Pixels pixels;
   for (int64_t task = begin; task < end; ++task) {
     const Band band = bands.find(r, task);
     for (int64_t h = band.first; h < band.last; ++h) {
       const Row row(g, r, band.batch, band.depth, h);
+      border.add(row);
       find_runs(g, r, row, straight, runs, p.source, p.outside, line.get());
       if (packed.take(line.get()->pixel)) {
         packed.run(line.get()->at, p.output + row.output + w.output[straight.first], straights);
-        for_others(r, row, straight.first, straight.last, most, pixels, [&](int64_t count) { bent(pixels, count); });
         continue;
       }
-      for (int64_t first = 0; first < straights; first += some) {
+      for (int64_t from = 0; from < straights; from += some) {
         LineTile t;
         t.line = line.get();
         t.lines = lines;
         t.run = run;
-        t.first = first;
+        t.first = std::max<int64_t>(std::min(from, straights - kLineTile), 0);
         t.activation = p.activation;
         t.step = step;
-        float* output = p.output + row.output + w.output[straight.first] + first * t.step;
+        float* output = p.output + row.output + w.output[straight.first] + t.first * t.step;
         for (int64_t channel = 0; channel < p.output_channels; channel += kBlock) {
           t.weight = p.weight + channel * lines * run;
           t.bias = p.bias ? p.bias + channel : nullptr;
           t.output = output + channel;
           t.width = std::min(kBlock, p.output_channels - channel);
-          run_line_tiles(t, std::min(some, straights - first));
+          run_line_tiles(t, std::min(some, straights - t.first));
         }
       }
-      for_others(r, row, straight.first, straight.last, most, pixels, [&](int64_t count) { bent(pixels, count); });
     }
   }
+  border.flush();
 }
 
 // --- gradient of the weights -------------------------------------------------------------------------------------------
