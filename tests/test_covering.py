@@ -10,6 +10,9 @@ from torch._subclasses import FakeTensorMode
 
 import convlayers
 import convlayers.functional as F
+from convlayers.bench.problem import Problem
+from convlayers.inspect import summary
+from convlayers.ops.convolution import predicted
 
 
 def contiguous(t: torch.Tensor) -> torch.Tensor:
@@ -108,3 +111,15 @@ def test_many_taps_are_no_obstacle() -> None:
     assert choice.kernel == "direct"
     (gradient,) = torch.autograd.grad(F.conv3d(volume, weight).sum(), volume)
     assert torch.equal(gradient, weight)
+
+
+def test_its_time_is_foreseen() -> None:
+    layer, row = (
+        convlayers.Conv3d(4, 1, 13),
+        Problem(
+            "", False, 1, 4, 1, 1, (13,) * 3, (13,) * 3, (1,) * 3, (0,) * 3, (0,) * 3, (1,) * 3, (0,) * 3, (1,) * 3
+        ),
+    )
+    (choice,) = convlayers.which(layer, torch.zeros(1, 4, 13, 13, 13))
+    assert summary(layer, (4, 13, 13, 13)).total.seconds == choice.costs["direct"]
+    assert predicted(row.call(contiguous=True)) == {"direct": choice.costs["direct"]}

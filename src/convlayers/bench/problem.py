@@ -51,7 +51,10 @@ class Problem:
         """What its cost depends on, in one of the layouts."""
         sizes = (self.size, self.output_size, self.kernel, self.stride, self.dilation)
         channels = (self.in_channels, self.out_channels, self.groups)
-        return cost.Call(self.transposed, self.batch, *channels, *sizes, contiguous)
+        covers = cost.covers(
+            self.transposed, self.groups, self.size, self.kernel, self.output_size, self.low, self.dilation
+        )
+        return cost.Call(self.transposed, self.batch, *channels, *sizes, contiguous, covers)
 
     @property
     def symmetric(self) -> bool:

@@ -365,6 +365,7 @@ def _convolution(a: dict[str, Any], out: Tensor) -> tuple[cost.Call, tuple[Ints,
         stride,
         dilation,
         contiguous,
+        cost.covers(a["transposed"], a["groups"], size, kernel, output, low, dilation),
     )
     axes = zip(output, stride, low, dilation, kernel, size, strict=True)
     high = tuple(max(0, (o - 1) * s - lo + d * (k - 1) + 1 - n) for o, s, lo, d, k, n in axes)

@@ -111,19 +111,10 @@ def _ranking(at: Arguments, contiguous: bool, exact: bool) -> _Ranking:
 
 def _call(at: Arguments, contiguous: bool) -> Call:
     batch, in_channels, *size = at.input_shape
-    sizes = (tuple(size), tuple(at.output_size), tuple(at.weight_shape[2:]))
-    channels = in_channels, at.out_channels, at.groups
-    return Call(at.transposed, batch, *channels, *sizes, at.stride, at.dilation, contiguous, _covers(at))
-
-
-def _covers(at: Arguments) -> bool:
-    """As in csrc/torch/covering.cpp."""
-    if at.transposed or at.groups != 1:
-        return False
-    axes = list(zip(at.input_shape[2:], at.weight_shape[2:], at.output_size, at.low, at.dilation, strict=True))
-    if any(type(number) is not int for axis in axes for number in axis):  # symbolic
-        return False
-    return all(n == k and (o, low) == (1, 0) and (d == 1 or k == 1) for n, k, o, low, d in axes)
+    inner, outer, kernel = tuple(size), tuple(at.output_size), tuple(at.weight_shape[2:])
+    sizes, channels = (inner, outer, kernel), (in_channels, at.out_channels, at.groups)
+    covers = cost.covers(at.transposed, at.groups, inner, kernel, outer, at.low, at.dilation)
+    return Call(at.transposed, batch, *channels, *sizes, at.stride, at.dilation, contiguous, covers)
 
 
 @functools.lru_cache(maxsize=4096)

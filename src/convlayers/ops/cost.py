@@ -74,6 +74,23 @@ class Axis(NamedTuple):
         return whole * self.every + min(rest, self.every)
 
 
+def covers(
+    transposed: bool, groups: int, size: Ints, kernel: Ints, output_size: Ints, low: Ints, dilation: Ints
+) -> bool:
+    """Whether a filter covers just its input, once, as in csrc/torch/covering.cpp; False where a size is symbolic.
+
+    Example:
+        >>> covers(False, 1, size=(7, 7), kernel=(7, 7), output_size=(1, 1), low=(0, 0), dilation=(1, 1))
+        True
+    """
+    if transposed or groups != 1:
+        return False
+    axes = list(zip(size, kernel, output_size, low, dilation, strict=True))
+    if any(type(number) is not int for axis in axes for number in axis):
+        return False
+    return all(n == k and (o, lo) == (1, 0) and (d == 1 or k == 1) for n, k, o, lo, d in axes)
+
+
 def winograd_axes(kernel: Ints, stride: Ints, dilation: Ints) -> tuple[Axis, ...] | None:
     """The axes of a convolution by Winograd's algorithm, as in csrc/kernels/winograd/winograd.cpp: the last two with 2
     to 5 taps in the longest of 4 phases of the stride at most (where 2, in all of them), or one of up to 7 where
