@@ -2,7 +2,7 @@
 
 #include "kernels/direct/column_body.h"
 #include "kernels/direct/few_body.h"
-#include "kernels/direct/line_body.h"
+#include "kernels/direct/line_convolution_body.h"
 #include "kernels/direct/tile_body.h"
 
 namespace {

@@ -4,7 +4,7 @@
 #include <iterator>
 
 #include "kernels/direct/channel_sums_body.h"
-#include "kernels/direct/line_body.h"
+#include "kernels/direct/line_weight_body.h"
 #include "kernels/direct/outer_body.h"
 
 namespace {
@@ -214,17 +214,9 @@ int64_t direct_weight_tasks(const DirectWeightProblem& p) {
 }
 
 void direct_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
+  if (takes_lines(p)) return line_weight(p, begin, end);
   const Gather& g = *p.gather;
   const int64_t block_count = blocks(p.output_channels), items = p.groups * block_count;
-  if (takes_lines(p)) {
-    const WeightScratch scratch(p, items);
-    std::fill_n(scratch.begun.get(), g.filter_taps, true);
-    Ahead none(p.source);
-    return line_weight(p, begin, end, chunk_pixels(*g.region, 1),
-                       [&](const Pixels& pixels, int64_t count, float* result) {
-                         add_pixels(p, *g.region, pixels, count, 0, items, scratch, none, result, nullptr);
-                       });
-  }
   const int64_t parts = direct_weight_parts(p), stride = rounded(p.output_channels);
   const int64_t group_floats = g.filter_taps * p.source_channels * stride, chunk_count = chunks(g, 1);
   const WeightScratch scratch(p, (items + parts - 1) / parts);
