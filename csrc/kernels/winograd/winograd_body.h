@@ -83,8 +83,9 @@ void transform_filters(const WinogradProblem& p, int64_t block, int64_t index, i
     if (one_run) {
       transpose_rows(at + taps.first, row, rows, (some - 1) * column + span, filter, kLanes);
     } else if (taps.near) {
-      // The next columns', for all rows: each is in a page of its own, where the processor does not look ahead.
-      for (int64_t c = some; v == 0 && c < 2 * some; ++c)
+      // The next columns', for all rows, which lie side by side where they are nearer than columns: each is in a page of its own,
+      // where the processor does not look ahead.
+      for (int64_t c = some; v == 0 && row < column && c < 2 * some; ++c)
         for (int64_t i = 0; i < count * row; i += kFetch) __builtin_prefetch(at + c * column + i, 0, 2);
       for (int64_t c = 0; c < some; ++c)
         transpose_rows(at + c * column + taps.first, row, rows, span, filter + c * span * kLanes, kLanes);
