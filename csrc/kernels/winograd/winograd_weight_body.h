@@ -56,7 +56,7 @@ void collect_taps(const WinogradWeightProblem& p, const WinogradPart& part, cons
                   int64_t channels, int64_t width, float* weight) {
   constexpr int kTaps = RU * RV;
   const FilterTaps<RU, RV> taps(*p.gather, p.plan->form, p.strides, part, 0);
-  const int64_t whole = rounded(width), run = taps.near ? p.strides.column == kTaps ? kFilterColumns * kTaps : kTaps : 1;
+  const int64_t whole = rounded(width), row = p.strides.row, column = p.strides.column;
   alignas(64) float filter[kFilterColumns * kTaps * kLanes];  // [channel][tap][output channel]
   for (int64_t first = 0; first < channels; first += kFilterColumns) {
     const int64_t some = std::min(kFilterColumns, channels - first);
@@ -81,13 +81,27 @@ void collect_taps(const WinogradWeightProblem& p, const WinogradPart& part, cons
           for (int j = 0; j < RV; ++j) store(filter + (c * kTaps + taps.place[i * RV + j]) * kLanes, y[j]);
         }
       }
-      const int64_t rows = std::min<int64_t>(kLanes, width - v), all = some * kTaps;
-      for (int64_t at = 0; at < all; at += run) {
-        const int64_t offset = taps.near ? taps.first : taps.offset[at % kTaps], end = std::min(at + run, all);
-        if (offset == kMissing) continue;
-        float* to = weight + v * p.strides.row + (first + at / kTaps) * p.strides.column + offset;
-        for (int64_t l = at; l < end; l += kLanes)
-          transpose_rows(filter + l * kLanes, kLanes, std::min<int64_t>(kLanes, end - l), rows, to + (l - at), p.strides.row);
+      const int64_t rows = std::min<int64_t>(kLanes, width - v);
+      float* const corner = weight + v * row + first * column;
+      if (taps.near) {
+        const int64_t all = some * kTaps, run = column == kTaps ? all : kTaps;
+        for (int64_t at = 0; at < all; at += run)
+          for (int64_t l = 0; l < run; l += kLanes)
+            transpose_rows(filter + (at + l) * kLanes, kLanes, std::min<int64_t>(kLanes, run - l), rows,
+                           corner + at / kTaps * column + taps.first + l, row);
+        continue;
+      }
+      // Numbers side by side are written together: those of some rows, or of some columns.
+      const int64_t run = column == 1 ? kLanes : 1;
+      for (int64_t t = 0; t < kTaps; ++t) {
+        if (taps.offset[t] == kMissing) continue;
+        float* const to = corner + taps.offset[t];
+        const float* const from = filter + t * kLanes;
+        if (row == 1)
+          for (int64_t c = 0; c < some; ++c) store_first(to + c * column, load(from + c * kTaps * kLanes), rows);
+        else
+          for (int64_t c = 0; c < some; c += run)
+            transpose_rows(from + c * kTaps * kLanes, kTaps * kLanes, std::min(run, some - c), rows, to + c * column, row);
       }
     }
   }
