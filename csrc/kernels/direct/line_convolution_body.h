@@ -9,11 +9,12 @@ namespace {
 // `count` outputs side by side, of all channels.
 void run_lines(const DirectProblem& p, LineTile t, int64_t count) {
   float* const output = t.output;
-  for (int64_t channel = 0; channel < p.output_channels; channel += kBlock) {
+  for (int64_t block = 0; block < blocks(p.output_channels); ++block) {
+    const int64_t channel = block * kBlock;
     t.weight = p.weight + channel * t.lines * t.run;
     t.bias = p.bias ? p.bias + channel : nullptr;
     t.output = output + channel;
-    t.width = std::min(kBlock, p.output_channels - channel);
+    t.width = block_width(p.output_channels, block);
     run_line_tiles(t, count);
   }
 }
@@ -41,7 +42,7 @@ void line_convolution(const DirectProblem& p, int64_t begin, int64_t end) {
   };
   const auto run_border = [&] {
     const Run at = border.run();
-    run_lines(p, {&at, 1, r.taps * p.source_channels, 0, nullptr, nullptr, p.activation, sums.get(), whole, 0}, border.count());
+    run_lines(p, {&at, 1, at.pixel, 0, nullptr, nullptr, p.activation, sums.get(), whole, 0}, border.count());
     for (int64_t i = 0; i < border.count(); ++i) std::copy_n(sums.get() + i * whole, p.output_channels, output_of[i]);
   };
   // Outputs of all their channels at a time, where the first-level cache holds all weights: so they are written in the order of

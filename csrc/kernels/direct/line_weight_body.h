@@ -62,9 +62,9 @@ void sum_places(const RowSums& t, const Run* place, float* result, NextRow::Part
   store_sums(sum, result, t.stride, true);
 }
 
-// All places; what the next row reads is fetched in the passes of block `block` of `blocks`.
+// All places; what the next row reads is fetched in the passes of block `block` of so many.
 template <int Vectors>
-void sum_row(const RowSums& t, const NextRow& next, int64_t block, int64_t blocks) {
+void sum_row(const RowSums& t, const NextRow& next, int64_t block, int64_t block_count) {
   constexpr int kMost = kVectors == 4 ? (Vectors == 1 ? 12 : Vectors == 2 ? 9 : 6) : Vectors == 1 ? 8 : 6;
   // Places of one line at a time, but of several lines where a run is too short to fill the registers.
   const bool together = 2 * t.run > kMost;
@@ -80,7 +80,7 @@ void sum_row(const RowSums& t, const NextRow& next, int64_t block, int64_t block
       }
       float* to = t.result + first * t.stride;
       NextRow::Part ahead;
-      if (next.any()) ahead = next.part((block * groups + l) * tiles + i, blocks * groups * tiles, t.count);
+      if (next.any()) ahead = next.part((block * groups + l) * tiles + i, block_count * groups * tiles, t.count);
       const auto sum = [&]<int... R>(std::integer_sequence<int, R...>) {
         const auto one = [&]<int Rows>(std::integral_constant<int, Rows>) {
           if (!together)
@@ -135,7 +135,7 @@ void line_weight(const DirectWeightProblem& p, int64_t begin, int64_t end) {
   };
   const auto sum_border = [&](float* result) {
     const Run at = border.run();
-    sum_rows({&at, 1, places, gradients.get(), stride, border.count(), 0, result, stride}, p.output_channels, {});
+    sum_rows({&at, 1, at.pixel, gradients.get(), stride, border.count(), 0, result, stride}, p.output_channels, {});
   };
   for (int64_t segment = begin; segment < end; ++segment) {
     float* result = p.result + segment * places * stride;

@@ -85,8 +85,9 @@ void transform_filters(const WinogradProblem& p, int64_t block, int64_t index, i
     } else if (taps.near) {
       // The next columns', for all rows, which lie side by side where they are nearer than columns: each is in a page of its own,
       // where the processor does not look ahead.
-      for (int64_t c = some; v == 0 && row < column && c < 2 * some; ++c)
-        for (int64_t i = 0; i < count * row; i += kFetch) __builtin_prefetch(at + c * column + i, 0, 2);
+      if (v == 0 && row < column)
+        for (int64_t c = some; c < 2 * some; ++c)
+          for (int64_t i = 0; i < count * row; i += kFetch) __builtin_prefetch(at + c * column + i, 0, 2);
       for (int64_t c = 0; c < some; ++c)
         transpose_rows(at + c * column + taps.first, row, rows, span, filter + c * span * kLanes, kLanes);
     } else {
@@ -102,7 +103,7 @@ void transform_filters(const WinogradProblem& p, int64_t block, int64_t index, i
             store(copy, load_first(tap, rows));
           else
             transpose_rows(tap, row, rows, run, copy, kTaps * kLanes);
-          // Here, too.
+          // The next columns' lines here, too: a page each.
           if (column == 1 && taps.offset[t] != kMissing)
             for (int64_t r = 0; r < rows; ++r) __builtin_prefetch(tap + r * row + kFilterColumns, 0, 2);
         }
