@@ -6,26 +6,49 @@
 
 namespace convlayers {
 
-extern const Kernels generic_kernels;
+namespace {
+
+// A table is filled when first asked for, by code for its instruction set: by then the processor is known to have that.
+template <class... Parts>
+Kernels fill(const char* isa, Parts... parts) {
+  Kernels table{};
+  table.isa = isa;
+  (parts(table), ...);
+  return table;
+}
+
+}  // namespace
+
+// Each part is a file in isa/.
+#define CONVLAYERS_TABLE(isa)                                                                                              \
+  void isa##_depthwise(Kernels&), isa##_depthwise_weight(Kernels&), isa##_direct(Kernels&), isa##_layout(Kernels&),        \
+      isa##_norm(Kernels&), isa##_pool(Kernels&), isa##_winograd(Kernels&);                                                \
+  static const Kernels& isa() {                                                                                            \
+    static const Kernels table = fill(#isa, isa##_depthwise, isa##_depthwise_weight, isa##_direct, isa##_layout, isa##_norm, \
+                                      isa##_pool, isa##_winograd);                                                         \
+    return table;                                                                                                          \
+  }
+CONVLAYERS_TABLE(generic)
 #if defined(__x86_64__)
-extern const Kernels avx2_kernels, avx512_kernels;
+CONVLAYERS_TABLE(avx2)
+CONVLAYERS_TABLE(avx512)
 #elif defined(__aarch64__)
-extern const Kernels neon_kernels;
+CONVLAYERS_TABLE(neon)
 #endif
 
 std::vector<const Kernels*> available() {
   std::vector<const Kernels*> tables;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    tables.push_back(&avx512_kernels);
-  if (avx2) tables.push_back(&avx2_kernels);
+    tables.push_back(&avx512());
+  if (has_avx2) tables.push_back(&avx2());
 #elif defined(__aarch64__)
-  tables.push_back(&neon_kernels);
+  tables.push_back(&neon());
 #endif
-  tables.push_back(&generic_kernels);
+  tables.push_back(&generic());
   return tables;
 }
 

@@ -1,7 +1,12 @@
 // One vector of floats, in the vector extensions that GCC and Clang share.
 //
-// Included by the files under isa/ only, which define CONVLAYERS_LANES first. Everything sits in an anonymous namespace:
-// code compiled for one instruction set must never be merged by the linker with the same code compiled for another.
+// For the .cpp files in isa/ only, before which the header of an instruction set (also there) is included. That defines
+//   CONVLAYERS_LANES    floats in a vector,
+//   CONVLAYERS_ROWS, CONVLAYERS_VECTORS   the register tile: rows times vectors of sums, the vectors of weights and one of a
+//                       repeated input, in as many registers as the instruction set has,
+//   CONVLAYERS_PART     the name of the function that enters some kernels into the instruction set's table.
+// Everything sits in an anonymous namespace: code compiled for one instruction set must never be merged by the linker with the
+// same code compiled for another.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +41,7 @@ inline void end_stream() {
   _mm_sfence();
 #endif
 }
+inline void clear(float* sums, int64_t count) { std::memset(sums, 0, static_cast<size_t>(count) * sizeof(float)); }
 // x - 0 is x, and compilers know it; x + 0 is not (it would lose the sign of a zero).
 inline Vec splat(float x) { return x - Vec{}; }
 

@@ -86,7 +86,7 @@ inline int64_t depthwise_parts(int64_t tasks, int64_t vectors, int64_t strip) {
 
 // Of bands of rows. In narrow strips of channels, memory is read and written in too short pieces.
 constexpr int64_t kStrip = 512;
-int64_t depthwise_tasks(const DepthwiseProblem& p) {
+inline int64_t depthwise_tasks(const DepthwiseProblem& p) {
   const int64_t n = Bands(*p.gather).count();
   return n * depthwise_parts(n, vector_count(p), kStrip);
 }
@@ -159,7 +159,7 @@ void run_depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
   }
 }
 
-void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
+inline void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
   reads_own(p) ? run_depthwise<true>(p, begin, end) : run_depthwise<false>(p, begin, end);
 }
 

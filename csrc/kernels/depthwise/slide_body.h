@@ -3,7 +3,7 @@
 
 #include <numeric>
 
-#include "kernels/direct/direct_body.h"
+#include "kernels/direct/tile_body.h"
 #include "kernels/gather/lines_body.h"
 
 namespace {

@@ -10,8 +10,6 @@ namespace {
 
 using convlayers::ChannelSumsProblem;
 
-inline void clear(float* sums, int64_t count) { std::memset(sums, 0, static_cast<size_t>(count) * sizeof(float)); }
-
 template <int Vectors>
 inline void add_vectors(const float* at, const int64_t* offset, int64_t count, float* sums) {
   Vec sum[Vectors] = {};
@@ -35,9 +33,9 @@ inline void add_channels(const float* at, const int64_t* offset, int64_t count, 
 }
 
 // Tasks: segments of the chunks, each with sums of its own.
-int64_t channel_sums_tasks(const ChannelSumsProblem& p) { return p.segments; }
+inline int64_t channel_sums_tasks(const ChannelSumsProblem& p) { return p.segments; }
 
-void channel_sums(const ChannelSumsProblem& p, int64_t begin, int64_t end) {
+inline void channel_sums(const ChannelSumsProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
   const int64_t count = chunks(g, 1);
   for (int64_t segment = begin; segment < end; ++segment) {

@@ -50,7 +50,7 @@ struct PanelTile : OuterTile {
   OuterPixel pixel(int64_t p) const { return {source + p * kRows, gradient[p] + gradient_channel}; }
 };
 
-void copy_panels(const float* const* pixel, int64_t pixels, int64_t channel, int64_t channels, float* panel) {
+inline void copy_panels(const float* const* pixel, int64_t pixels, int64_t channel, int64_t channels, float* panel) {
   // Some pixels at a time: a line of each is read once, and written lines are whole.
   constexpr int64_t kSome = 8;
   for (int64_t first = 0; first < pixels; first += kSome) {

@@ -1,6 +1,7 @@
 // AVX2 with FMA: sixteen registers of eight floats.
-#define CONVLAYERS_ISA avx2
+#pragma once
+
 #define CONVLAYERS_LANES 8
 #define CONVLAYERS_ROWS 6
 #define CONVLAYERS_VECTORS 2
-#include "kernels/isa/table_body.h"
+#define CONVLAYERS_PART(name) avx2_##name
