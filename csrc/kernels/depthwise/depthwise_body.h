@@ -7,7 +7,7 @@ namespace {
 constexpr int64_t kDepthwiseRows = 6;
 
 // Vectors v ... v + Vectors of a tile of pixels; several share the loading of a pointer.
-template <bool Own, int Rows, int Vectors>
+template <Share Shared, int Rows, int Vectors>
 void run_depthwise_tile(const DepthwiseProblem& p, const Places& places, const Region& r, const float* const* source,
                         float* const* output, int64_t v0) {
   const int64_t vector_floats = p.gather->filter_taps * p.source_channels * kLanes;
@@ -25,8 +25,8 @@ void run_depthwise_tile(const DepthwiseProblem& p, const Places& places, const R
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
         const Vec w = load(weight + v * vector_floats);
-        const Reader<Own> read(places[v0 + v], j);
-        const Mask index = read.index(places, j);
+        const Reader<Shared> read(places[v0 + v]);
+        const auto index = read.index(places, j);
 #pragma GCC unroll 8
         for (int i = 0; i < Rows; ++i) sum[i][v] += w * read.spread(read(source[k * kDepthwiseRows + i] + read.channel), index);
       }
@@ -51,25 +51,25 @@ void run_depthwise_tile(const DepthwiseProblem& p, const Places& places, const R
 }
 
 // Vectors from ... to.
-template <bool Own, int Rows>
+template <Share Shared, int Rows>
 void run_depthwise_vectors(const DepthwiseProblem& p, const Places& places, const Region& r, const float* const* source,
                            float* const* output, int64_t from, int64_t to) {
   int64_t v = from;
-  if constexpr (Own)
-    for (; v + 2 <= to; v += 2) run_depthwise_tile<Own, Rows, 2>(p, places, r, source, output, v);
-  for (; v < to; ++v) run_depthwise_tile<Own, Rows, 1>(p, places, r, source, output, v);
+  if constexpr (Shared == Share::kNone)
+    for (; v + 2 <= to; v += 2) run_depthwise_tile<Shared, Rows, 2>(p, places, r, source, output, v);
+  for (; v < to; ++v) run_depthwise_tile<Shared, Rows, 1>(p, places, r, source, output, v);
 }
 
-template <bool Own>
+template <Share Shared>
 void run_depthwise_rows(const DepthwiseProblem& p, const Places& places, const Region& r, const float* const* source,
                         float* const* output, int64_t rows, int64_t from, int64_t to) {
   switch (rows) {
-    case 1: return run_depthwise_vectors<Own, 1>(p, places, r, source, output, from, to);
-    case 2: return run_depthwise_vectors<Own, 2>(p, places, r, source, output, from, to);
-    case 3: return run_depthwise_vectors<Own, 3>(p, places, r, source, output, from, to);
-    case 4: return run_depthwise_vectors<Own, 4>(p, places, r, source, output, from, to);
-    case 5: return run_depthwise_vectors<Own, 5>(p, places, r, source, output, from, to);
-    default: return run_depthwise_vectors<Own, 6>(p, places, r, source, output, from, to);
+    case 1: return run_depthwise_vectors<Shared, 1>(p, places, r, source, output, from, to);
+    case 2: return run_depthwise_vectors<Shared, 2>(p, places, r, source, output, from, to);
+    case 3: return run_depthwise_vectors<Shared, 3>(p, places, r, source, output, from, to);
+    case 4: return run_depthwise_vectors<Shared, 4>(p, places, r, source, output, from, to);
+    case 5: return run_depthwise_vectors<Shared, 5>(p, places, r, source, output, from, to);
+    default: return run_depthwise_vectors<Shared, 6>(p, places, r, source, output, from, to);
   }
 }
 
@@ -96,7 +96,7 @@ inline bool share_rows(const Region& a, const Region& b) {
   return a.axis[0].output == b.axis[0].output && a.axis[1].output == b.axis[1].output;
 }
 
-template <bool Own>
+template <Share Shared>
 void run_depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
   const Bands bands(g);
@@ -139,7 +139,7 @@ void run_depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
             const RowLines& of = lines.get()[i];
             const RowPart* part = tiles.begin(i) + j;
             if (!of.here.straight || part >= tiles.end(i)) continue;
-            run_part<Own>(p, places, tiles, i, *part, of, output, term.get(), from, to);
+            run_part<Shared>(p, places, tiles, i, *part, of, output, term.get(), from, to);
             more = true;
           }
         }
@@ -152,7 +152,7 @@ void run_depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
                        fill_sources(g, r, pixels, 0, count, p.source, p.outside, table.get(), kDepthwiseRows,
                                     [](int64_t j) { return j; });
                        for (int64_t j = 0; j < count; ++j) to_output[j] = p.output + pixels.output[j];
-                       run_depthwise_rows<Own>(p, places, r, table.get(), to_output, count, from, to);
+                       run_depthwise_rows<Shared>(p, places, r, table.get(), to_output, count, from, to);
                      });
         }
       }
@@ -160,7 +160,11 @@ void run_depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
 }
 
 inline void depthwise(const DepthwiseProblem& p, int64_t begin, int64_t end) {
-  reads_own(p) ? run_depthwise<true>(p, begin, end) : run_depthwise<false>(p, begin, end);
+  switch (share(p)) {
+    case Share::kNone: return run_depthwise<Share::kNone>(p, begin, end);
+    case Share::kGroup: return run_depthwise<Share::kGroup>(p, begin, end);
+    case Share::kAll: return run_depthwise<Share::kAll>(p, begin, end);
+  }
 }
 
 }  // namespace

@@ -11,24 +11,24 @@ using convlayers::DepthwiseWeightProblem;
 constexpr int64_t kWeightTaps = 12;  // taps whose gradients are summed side by side in registers
 
 // One vector's sums of some steps, the first `step`. Those of tap t are at result + t * stride, a vector a step.
-template <bool Own, bool Whole = false>
+template <Share Shared, bool Whole = false>
 struct Sums {
-  Reader<Own, Whole> read;
-  Mask index;  // of the first step
+  Reader<Shared, Whole> read;
+  typename Reader<Shared, Whole>::Index index;  // of the first step
   int64_t output, stride;
   Lanes lanes;
   float* result;
 
   Sums(const DepthwiseWeightProblem& p, const Places& places, int64_t v, int64_t step, float* segment)
-      : read(places[v], step), index(read.index(places, step)), output(places[v].output),
+      : read(places[v]), index(read.index(places, step)), output(places[v].output),
         stride(p.source_channels * kLanes), lanes(places[v].width),
         result(segment + (v * p.gather->filter_taps * p.source_channels + step) * kLanes) {}
 };
 
 // Taps first ... first + Taps, over some pixels; source is [tap][pixel].
-template <bool Own, int Taps>
+template <Share Shared, int Taps>
 void sum_taps(const DepthwiseWeightProblem& p, const Region& r, int64_t count, const Pixels& pixels,
-              const float* const* source, int64_t first, const Sums<Own>& s) {
+              const float* const* source, int64_t first, const Sums<Shared>& s) {
   Vec sum[Taps] = {};
   for (int64_t i = 0; i < count; ++i) {
     const Vec gradient = load(p.gradient + pixels.output[i] + s.output, s.lanes);
@@ -42,23 +42,23 @@ void sum_taps(const DepthwiseWeightProblem& p, const Region& r, int64_t count, c
   }
 }
 
-template <bool Own>
+template <Share Shared>
 using SumTaps = void (*)(const DepthwiseWeightProblem&, const Region&, int64_t, const Pixels&, const float* const*,
-                         int64_t, const Sums<Own>&);
-template <bool Own, int... Taps>
-constexpr std::array<SumTaps<Own>, sizeof...(Taps)> sums_of_taps(std::integer_sequence<int, Taps...>) {
-  return {sum_taps<Own, Taps + 1>...};
+                         int64_t, const Sums<Shared>&);
+template <Share Shared, int... Taps>
+constexpr std::array<SumTaps<Shared>, sizeof...(Taps)> sums_of_taps(std::integer_sequence<int, Taps...>) {
+  return {sum_taps<Shared, Taps + 1>...};
 }
-template <bool Own>
-constexpr auto kSumTaps = sums_of_taps<Own>(std::make_integer_sequence<int, kWeightTaps>{});
+template <Share Shared>
+constexpr auto kSumTaps = sums_of_taps<Shared>(std::make_integer_sequence<int, kWeightTaps>{});
 
-template <bool Own>
+template <Share Shared>
 void sum_all_taps(const DepthwiseWeightProblem& p, const Region& r, int64_t count, const Pixels& pixels,
-                  const float* const* source, const Sums<Own>& s) {
+                  const float* const* source, const Sums<Shared>& s) {
   const int64_t passes = (r.taps + kWeightTaps - 1) / kWeightTaps;
   for (int64_t i = 0; i < passes; ++i) {
     const int64_t first = r.taps * i / passes, taps = r.taps * (i + 1) / passes - first;
-    kSumTaps<Own>[static_cast<size_t>(taps - 1)](p, r, count, pixels, source, first, s);
+    kSumTaps<Shared>[static_cast<size_t>(taps - 1)](p, r, count, pixels, source, first, s);
   }
 }
 
@@ -99,15 +99,15 @@ struct RowSum {
   int64_t line_taps, direction;
 };
 
-// Several by Taps sums: each source is read once for all the taps of its line. Own: of several lines; else of one line and
-// several steps.
-template <bool Own, bool Whole, int Several, int Taps, int Stride>
-void sum_rows(const RowSum& s, const Sums<Own, Whole>& sums) {
-  constexpr int kLines = Own ? Several : 1, kSteps = Own ? 1 : Several;
+// Several by Taps sums: each source is read once for all the taps of its line. Where no lanes share a channel,
+// of several lines; else of one line and several steps.
+template <Share Shared, bool Whole, int Several, int Taps, int Stride>
+void sum_rows(const RowSum& s, const Sums<Shared, Whole>& sums) {
+  constexpr int kLines = Shared == Share::kNone ? Several : 1, kSteps = Shared == Share::kNone ? 1 : Several;
   Vec sum[kLines][kSteps][Taps] = {};
   const Lanes lanes = sums.lanes;
-  const Reader<Own, Whole> read = sums.read;
-  Mask index[kSteps];
+  const Reader<Shared, Whole> read = sums.read;
+  typename Reader<Shared, Whole>::Index index[kSteps];
 #pragma GCC unroll 4
   for (int q = 0; q < kSteps; ++q) index[q] = sums.index + q;
   bool any = false;  // whether there is something to add: large kernels see little of a small picture
@@ -149,7 +149,7 @@ void sum_rows(const RowSum& s, const Sums<Own, Whole>& sums) {
           const float* at = line[l] + window.at + read.channel;
           for_seen<(Count - 1) * Stride + Taps, Taps / 2>(window.seen, at, s.unit, [&](int i, const float* from)
                                                           __attribute__((always_inline)) {
-            const Vec source = read(from);
+            const auto source = read(from);
 #pragma GCC unroll 4
             for (int q = 0; q < kSteps; ++q) {
               const Vec x = read.spread(source, index[q]);
@@ -176,27 +176,32 @@ void sum_rows(const RowSum& s, const Sums<Own, Whole>& sums) {
       }
 }
 
-template <bool Own, bool Whole>
-using RowSumFunction = void (*)(const RowSum&, const Sums<Own, Whole>&);
+template <Share Shared, bool Whole>
+using RowSumFunction = void (*)(const RowSum&, const Sums<Shared, Whole>&);
 // As many lines, or steps, as registers hold sums of, beside the gradients and a source.
 constexpr int most_lines(int taps) { return taps <= 3 || kVectors == 4 ? 3 : taps == 5 ? 2 : 1; }
-constexpr int most_steps(int taps) { return taps <= 3 ? kVectors : kVectors / 2; }
-constexpr int several(bool own, int taps) { return own ? most_lines(taps) : most_steps(taps); }
-template <bool Own, bool Whole, int Taps, int Stride, int... Several>
-constexpr std::array<RowSumFunction<Own, Whole>, sizeof...(Several)> row_sums(std::integer_sequence<int, Several...>) {
-  return {sum_rows<Own, Whole, Several + 1, Taps, Stride>...};
+constexpr int most_steps(Share shared, int taps) {
+  if (shared == Share::kAll && kVectors == 2) return taps <= 2 ? 4 : taps == 3 ? 3 : taps == 5 ? 2 : 1;
+  return taps <= 3 ? kVectors : kVectors / 2;
 }
-template <bool Own, bool Whole, int Taps, int Stride>
-constexpr auto kRowSum = row_sums<Own, Whole, Taps, Stride>(std::make_integer_sequence<int, several(Own, Taps)>{});
-template <bool Own, bool Whole>
-inline RowSumFunction<Own, Whole> row_sum(int64_t taps, int64_t stride, int64_t count) {
+constexpr int several(Share shared, int taps) {
+  return shared == Share::kNone ? most_lines(taps) : most_steps(shared, taps);
+}
+template <Share Shared, bool Whole, int Taps, int Stride, int... Several>
+constexpr std::array<RowSumFunction<Shared, Whole>, sizeof...(Several)> row_sums(std::integer_sequence<int, Several...>) {
+  return {sum_rows<Shared, Whole, Several + 1, Taps, Stride>...};
+}
+template <Share Shared, bool Whole, int Taps, int Stride>
+constexpr auto kRowSum = row_sums<Shared, Whole, Taps, Stride>(std::make_integer_sequence<int, several(Shared, Taps)>{});
+template <Share Shared, bool Whole>
+inline RowSumFunction<Shared, Whole> row_sum(int64_t taps, int64_t stride, int64_t count) {
   const auto some = static_cast<size_t>(count - 1);
   switch (taps) {
-    case 2: return kRowSum<Own, Whole, 2, 1>[some];
-    case 3: return stride == 1 ? kRowSum<Own, Whole, 3, 1>[some] : kRowSum<Own, Whole, 3, 2>[some];
-    case 5: return stride == 1 ? kRowSum<Own, Whole, 5, 1>[some] : kRowSum<Own, Whole, 5, 2>[some];
-    case 7: return kRowSum<Own, Whole, 7, 1>[some];
-    default: return kRowSum<Own, Whole, 1, 1>[some];
+    case 2: return kRowSum<Shared, Whole, 2, 1>[some];
+    case 3: return stride == 1 ? kRowSum<Shared, Whole, 3, 1>[some] : kRowSum<Shared, Whole, 3, 2>[some];
+    case 5: return stride == 1 ? kRowSum<Shared, Whole, 5, 1>[some] : kRowSum<Shared, Whole, 5, 2>[some];
+    case 7: return kRowSum<Shared, Whole, 7, 1>[some];
+    default: return kRowSum<Shared, Whole, 1, 1>[some];
   }
 }
 
@@ -235,21 +240,20 @@ class SlidingOutputs {
   int64_t count_ = 0;
 };
 
-// Calls f(first, how many) for runs of steps of near equal length, each within one vector of sources.
+// Calls f(first, how many) for runs of steps of near equal length.
 template <class F>
 void for_step_runs(int64_t steps, int64_t most, const F& f) {
-  for (int64_t from = 0; from < steps; from += kLanes) {
-    const int64_t here = std::min<int64_t>(kLanes, steps - from), runs = (here + most - 1) / most;
-    for (int64_t i = 0; i < runs; ++i) f(from + here * i / runs, here * (i + 1) / runs - here * i / runs);
-  }
+  const int64_t runs = (steps + most - 1) / most;
+  for (int64_t i = 0; i < runs; ++i) f(steps * i / runs, steps * (i + 1) / runs - steps * i / runs);
 }
 
 // Some rows of a band: as many at a time as make a few outputs, and of those all taps, so that what they share stays near.
-template <bool Own>
+template <Share Shared>
 void sum_band(const DepthwiseWeightProblem& p, const Places& places, const Region& r, const Slide& s,
               const SlidingOutputs& all, RowSum sum, int64_t rows, int64_t left, int64_t from, int64_t to, float* result) {
   constexpr int64_t kWidth = 56;
-  const int64_t most = Own ? most_lines(static_cast<int>(s.taps)) : 1, portions = (sum.lines + most - 1) / most;
+  const int64_t most = Shared == Share::kNone ? most_lines(static_cast<int>(s.taps)) : 1;
+  const int64_t portions = (sum.lines + most - 1) / most;
   const int64_t together = std::max<int64_t>(1, kWidth / (s.last - s.first));
   const float* const* line = sum.line;
   const float* const* gradient = sum.gradient;
@@ -273,14 +277,14 @@ void sum_band(const DepthwiseWeightProblem& p, const Places& places, const Regio
             sum.unit = (single ? s.jump : s.unit) * s.straight.step;
             sum.tap = s.first_tap(r, l) + tap * s.direction;
             const int64_t taps = single ? 1 : s.taps;
-            if constexpr (!Own)
-              for_step_runs(p.source_channels, most_steps(static_cast<int>(taps)), [&](int64_t j, int64_t steps) {
-                row_sum<false, false>(taps, s.stride, steps)(sum, Sums<false>(p, places, v, j, result));
+            if constexpr (Shared != Share::kNone)
+              for_step_runs(p.source_channels, most_steps(Shared, static_cast<int>(taps)), [&](int64_t j, int64_t steps) {
+                row_sum<Shared, false>(taps, s.stride, steps)(sum, Sums<Shared>(p, places, v, j, result));
               });
             else if (kMasksCost && places[v].width >= kLanes)
-              row_sum<true, kMasksCost>(taps, s.stride, some)(sum, Sums<true, kMasksCost>(p, places, v, 0, result));
+              row_sum<Shared, kMasksCost>(taps, s.stride, some)(sum, Sums<Shared, kMasksCost>(p, places, v, 0, result));
             else
-              row_sum<true, false>(taps, s.stride, some)(sum, Sums<true>(p, places, v, 0, result));
+              row_sum<Shared, false>(taps, s.stride, some)(sum, Sums<Shared>(p, places, v, 0, result));
           }
         }
     }
@@ -292,7 +296,7 @@ int64_t depthwise_weight_tasks(const DepthwiseWeightProblem& p) {
   return p.segments * depthwise_parts(p.segments, vector_count(p), kSumStrip);
 }
 
-template <bool Own>
+template <Share Shared>
 void run_depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_t end) {
   const Gather& g = *p.gather;
   const Bands bands(g);
@@ -350,7 +354,7 @@ void run_depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_
         fill_sources(g, r, pixels, 0, count, p.source, p.outside, table.get(), count, [](int64_t k) { return k; });
         for (int64_t v = from; v < to; ++v)
           for (int64_t j = 0; j < p.source_channels; ++j)
-            sum_all_taps<Own>(p, r, count, pixels, table.get(), Sums<Own>(p, places, v, j, result));
+            sum_all_taps<Shared>(p, r, count, pixels, table.get(), Sums<Shared>(p, places, v, j, result));
       };
       for_bands(task, r, [&](const Band& band) {
         // Lines of a row; false where some are outside, and the border is not of zeros.
@@ -373,7 +377,7 @@ void run_depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_
         }
         // The row below the band is the next to be read.
         const bool below = band.last < r.axis[1].outputs && find_row(Row(g, r, band.batch, band.depth, band.last));
-        if (rows > 0) sum_band<Own>(p, places, r, s, outputs, sum, rows, rows - 1 + below, from, to, result);
+        if (rows > 0) sum_band<Shared>(p, places, r, s, outputs, sum, rows, rows - 1 + below, from, to, result);
         add_gradients(task, r, band);
       });
     }
@@ -381,7 +385,11 @@ void run_depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_
 }
 
 void depthwise_weight(const DepthwiseWeightProblem& p, int64_t begin, int64_t end) {
-  reads_own(p) ? run_depthwise_weight<true>(p, begin, end) : run_depthwise_weight<false>(p, begin, end);
+  switch (share(p)) {
+    case Share::kNone: return run_depthwise_weight<Share::kNone>(p, begin, end);
+    case Share::kGroup: return run_depthwise_weight<Share::kGroup>(p, begin, end);
+    case Share::kAll: return run_depthwise_weight<Share::kAll>(p, begin, end);
+  }
 }
 
 }  // namespace

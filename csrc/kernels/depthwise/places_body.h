@@ -31,51 +31,55 @@ class Places {
         *place++ = {group * g.in, some * g.in, group * g.out + row, std::min<int64_t>(some * g.out - row, kLanes)};
     }
     for (int64_t l = 0; l < kLanes; ++l) lane_[l] = static_cast<int32_t>(l < g.together * g.out ? l / g.out * g.in : 0);
-    if (g.together == 1) lane_ = Mask{};
   }
   int64_t count_;
   Scratch<Place> place_;
   Mask lane_;
 };
 
-// How a vector reads channel `step` of its groups. Own: a lane's group is one channel, its own. Whole: all lanes have one.
-template <bool Own, bool Whole = false>
+// Which lanes of a vector read the same: none, each has a channel of its own (depthwise); those of a group, where a vector is of
+// several; or all, where it is of one.
+enum class Share { kNone, kGroup, kAll };
+
+// How a vector reads channel `step` of its groups. Whole: all lanes have a channel.
+template <Share Shared, bool Whole = false>
 struct Reader {
-  int64_t channel;  // of the pixel, where the load begins
+  int64_t channel;  // of a pixel, the first of the vector's groups
   Lanes lanes;
 
-  Reader(const Place& at, int64_t step) : channel(at.source + from(step)), lanes(at.source_width - from(step)) {}
-  Vec operator()(const float* pixel) const {
-    if constexpr (Whole) return load(pixel);
-    return load(pixel, lanes);
+  explicit Reader(const Place& at) : channel(at.source), lanes(at.source_width) {}
+  // What is read of a pixel for some steps: a vector, which each step permutes; or nothing yet, since it costs a load less to read
+  // one channel into all lanes.
+  auto operator()(const float* pixel) const {
+    if constexpr (Shared == Share::kAll)
+      return pixel;
+    else if constexpr (Whole)
+      return load(pixel);
+    else
+      return load(pixel, lanes);
   }
-  // A group of more channels than a vector's is read a vector at a time.
-  static int64_t from(int64_t step) { return Own ? 0 : step & -int64_t{kLanes}; }
   // What was read, to the lanes that it is for.
-  static Mask index(const Places& places, int64_t step) {
-    return places.lane() + static_cast<int32_t>(step - from(step));
+  using Index = std::conditional_t<Shared == Share::kAll, int64_t, Mask>;
+  static Index index(const Places& places, int64_t step) {
+    if constexpr (Shared == Share::kAll)
+      return step;
+    else
+      return places.lane() + static_cast<int32_t>(step);
   }
   static Vec spread(Vec v, Mask index) {
-    if constexpr (Own) return v;
+    if constexpr (Shared == Share::kNone) return v;
     return permute(v, index);
   }
+  static Vec spread(const float* pixel, int64_t index) { return splat(pixel[index]); }
 };
 
-// Calls f(how many, reader, first step) for all steps, Together at a time and then singly: one load serves several.
-template <bool Own, bool Whole, int Together, class F>
-inline __attribute__((always_inline)) void for_steps(const Place& at, int64_t steps, const F& f) {
-  if constexpr (Own) {
-    f(std::integral_constant<int, 1>(), Reader<Own, Whole>(at, 0), 0);
-  } else {
-    for (int64_t from = 0; from < steps; from += kLanes) {
-      const Reader<Own> read(at, from);
-      const int64_t end = std::min<int64_t>(from + kLanes, steps);
-      int64_t j = from;
-      for (; j + Together <= end; j += Together) f(std::integral_constant<int, Together>(), read, j);
-      if constexpr (Together > 1)
-        for (; j < end; ++j) f(std::integral_constant<int, 1>(), read, j);
-    }
-  }
+// Calls f(how many, first step) for all steps, Together at a time and then singly: one load serves several.
+template <int Together, class F>
+inline __attribute__((always_inline)) void for_steps(int64_t steps, const F& f) {
+  int64_t j = 0;
+  for (; j + Together <= steps; j += Together) f(std::integral_constant<int, Together>(), j);
+  if constexpr (Together > 1)
+    for (; j < steps; ++j) f(std::integral_constant<int, 1>(), j);
 }
 
 }  // namespace

@@ -41,20 +41,21 @@ struct RowTile {
 constexpr int steps_together(int taps) { return kVectors == 4 && taps <= 5 ? 2 : 1; }
 
 // Adds terms of so many Taps to the sums of Vectors from v on: each source is read once a step for all outputs that share it.
-template <bool Own, bool Whole, int Rows, int Vectors, int Taps, int Stride>
+template <Share Shared, bool Whole, int Rows, int Vectors, int Taps, int Stride>
 inline __attribute__((always_inline)) void add_terms(const DepthwiseProblem& p, const Places& places, int64_t v,
                                                      const Term* begin, const Term* end, int64_t apart, int64_t tap,
                                                      Vec (&sum)[Vectors][Rows]) {
-  constexpr int kSources = (Rows - 1) * Stride + Taps, kSteps = Own ? 1 : steps_together(Taps);
-  const int64_t steps = Own ? 1 : p.source_channels, vector_floats = p.gather->filter_taps * steps * kLanes;
+  constexpr int kSources = (Rows - 1) * Stride + Taps, kSteps = Shared == Share::kNone ? 1 : steps_together(Taps);
+  const int64_t steps = Shared == Share::kNone ? 1 : p.source_channels, vector_floats = p.gather->filter_taps * steps * kLanes;
   for (const Term* term = begin; term < end; ++term)
 #pragma GCC unroll 2
     for (int u = 0; u < Vectors; ++u) {
       const float* weight = p.weight + (v + u) * vector_floats + term->weight;
-      const auto add = [&]<int Steps>(std::integral_constant<int, Steps>, const Reader<Own, Whole>& read, int64_t j)
+      const Reader<Shared, Whole> read(places[v + u]);
+      const auto add = [&]<int Steps>(std::integral_constant<int, Steps>, int64_t j)
           __attribute__((always_inline)) {
             Vec w[Steps][Taps];
-            Mask index[Steps];
+            typename Reader<Shared, Whole>::Index index[Steps];
 #pragma GCC unroll 8
             for (int q = 0; q < Steps; ++q) {
               index[q] = read.index(places, j + q);
@@ -62,7 +63,7 @@ inline __attribute__((always_inline)) void add_terms(const DepthwiseProblem& p, 
               for (int t = 0; t < Taps; ++t) w[q][t] = load(weight + t * tap + (j + q) * kLanes);
             }
             const auto add_source = [&](int i, const float* pixel) __attribute__((always_inline)) {
-              const Vec source = read(pixel);
+              const auto source = read(pixel);
 #pragma GCC unroll 8
               for (int q = 0; q < Steps; ++q) {
                 const Vec x = read.spread(source, index[q]);
@@ -73,12 +74,12 @@ inline __attribute__((always_inline)) void add_terms(const DepthwiseProblem& p, 
             };
             for_seen<kSources, Taps / 2>(term->seen, term->at + read.channel, apart, add_source);
           };
-      for_steps<Own, Whole, kSteps>(places[v + u], steps, add);
+      for_steps<kSteps>(steps, add);
     }
 }
 
 // Of each vector from ... to, Vectors at a time, Rows outputs.
-template <bool Own, bool Whole, int Rows, int Vectors, int Taps, int Stride>
+template <Share Shared, bool Whole, int Rows, int Vectors, int Taps, int Stride>
 void run_row_tile(const DepthwiseProblem& p, const Places& places, const RowTile& s, int64_t from, int64_t to) {
   const int64_t step = s.step;
   const Term *groups_end = s.term + s.groups, *end = groups_end + s.singles;
@@ -98,8 +99,8 @@ void run_row_tile(const DepthwiseProblem& p, const Places& places, const RowTile
       for (int64_t i = s.dense ? kLines : Rows; i > 0; --i, next += s.apart) __builtin_prefetch(next, 0, 2);
     }
     if constexpr (Taps > 1)
-      add_terms<Own, Whole, Rows, Vectors, Taps, Stride>(p, places, v, s.term, groups_end, s.unit, s.tap, sum);
-    add_terms<Own, Whole, Rows, Vectors, 1, 1>(p, places, v, groups_end, end, s.jump, 0, sum);
+      add_terms<Shared, Whole, Rows, Vectors, Taps, Stride>(p, places, v, s.term, groups_end, s.unit, s.tap, sum);
+    add_terms<Shared, Whole, Rows, Vectors, 1, 1>(p, places, v, groups_end, end, s.jump, 0, sum);
 #pragma GCC unroll 2
     for (int u = 0; u < Vectors; ++u) {
       const Place& at = places[v + u];
@@ -119,44 +120,44 @@ void run_row_tile(const DepthwiseProblem& p, const Places& places, const RowTile
 }
 
 using RowTileFunction = void (*)(const DepthwiseProblem&, const Places&, const RowTile&, int64_t, int64_t);
-template <bool Own, bool Whole, int Vectors, int Taps, int Stride, int... Rows>
+template <Share Shared, bool Whole, int Vectors, int Taps, int Stride, int... Rows>
 constexpr std::array<RowTileFunction, sizeof...(Rows)> row_tiles(std::integer_sequence<int, Rows...>) {
-  return {run_row_tile<Own, Whole, Rows + 1, Vectors, Taps, Stride>...};
+  return {run_row_tile<Shared, Whole, Rows + 1, Vectors, Taps, Stride>...};
 }
 // As many sums as registers hold beside weights and a source.
 constexpr int kStraightRows = kVectors == 4 ? 14 : 10;
 // AVX2 alone has tiles of whole vectors, whose loads cost less than those of parts, and of two that share a line of the cache.
 constexpr bool kMasksCost = kLanes == 8;
 constexpr int kTogether = kMasksCost ? 2 : 1;
-template <bool Own, bool Whole, int Vectors, int Taps, int Stride>
+template <Share Shared, bool Whole, int Vectors, int Taps, int Stride>
 constexpr auto kRowTile =
-    row_tiles<Own, Whole, Vectors, Taps, Stride>(std::make_integer_sequence<int, kStraightRows / Vectors>{});
-template <bool Own, bool Whole, int Vectors>
+    row_tiles<Shared, Whole, Vectors, Taps, Stride>(std::make_integer_sequence<int, kStraightRows / Vectors>{});
+template <Share Shared, bool Whole, int Vectors>
 inline RowTileFunction row_tile(const Slide& s, int64_t rows) {
   const auto row = static_cast<size_t>(rows - 1);
   switch (s.taps) {
-    case 2: return kRowTile<Own, Whole, Vectors, 2, 1>[row];
-    case 3: return s.stride == 1 ? kRowTile<Own, Whole, Vectors, 3, 1>[row] : kRowTile<Own, Whole, Vectors, 3, 2>[row];
-    case 5: return s.stride == 1 ? kRowTile<Own, Whole, Vectors, 5, 1>[row] : kRowTile<Own, Whole, Vectors, 5, 2>[row];
-    case 7: return kRowTile<Own, Whole, Vectors, 7, 1>[row];
-    default: return kRowTile<Own, Whole, Vectors, 1, 1>[row];
+    case 2: return kRowTile<Shared, Whole, Vectors, 2, 1>[row];
+    case 3: return s.stride == 1 ? kRowTile<Shared, Whole, Vectors, 3, 1>[row] : kRowTile<Shared, Whole, Vectors, 3, 2>[row];
+    case 5: return s.stride == 1 ? kRowTile<Shared, Whole, Vectors, 5, 1>[row] : kRowTile<Shared, Whole, Vectors, 5, 2>[row];
+    case 7: return kRowTile<Shared, Whole, Vectors, 7, 1>[row];
+    default: return kRowTile<Shared, Whole, Vectors, 1, 1>[row];
   }
 }
 // Vectors from ... to.
-template <bool Own>
+template <Share Shared>
 inline void run_row_tiles(const DepthwiseProblem& p, const Places& places, const Slide& s, int64_t together, int64_t rows,
                           const RowTile& tile, int64_t from, int64_t to) {
-  if constexpr (Own && kMasksCost) {
+  if constexpr (Shared == Share::kNone && kMasksCost) {
     const int64_t whole = to - (to > from && places[to - 1].width < kLanes);
     if (together > 1) {
       const int64_t pairs = (whole - from) / kTogether * kTogether;
-      if (pairs > 0) row_tile<Own, true, kTogether>(s, rows)(p, places, tile, from, from + pairs);
+      if (pairs > 0) row_tile<Shared, true, kTogether>(s, rows)(p, places, tile, from, from + pairs);
       from += pairs;
     }
-    if (from < whole) row_tile<Own, true, 1>(s, rows)(p, places, tile, from, whole);
+    if (from < whole) row_tile<Shared, true, 1>(s, rows)(p, places, tile, from, whole);
     from = whole;
   }
-  if (from < to) row_tile<Own, false, 1>(s, rows)(p, places, tile, from, to);
+  if (from < to) row_tile<Shared, false, 1>(s, rows)(p, places, tile, from, to);
 }
 
 }  // namespace

@@ -5,10 +5,10 @@
 
 namespace {
 
-// Whether a lane reads its own channel and no other.
 template <class Problem>
-bool reads_own(const Problem& p) {
-  return p.source_channels == 1 && p.output_channels == 1;
+Share share(const Problem& p) {
+  if (p.source_channels == 1 && p.output_channels == 1) return Share::kNone;
+  return GroupVectors(p.groups, p.source_channels, p.output_channels, kLanes).together > 1 ? Share::kGroup : Share::kAll;
 }
 
 // Whether sources are more than the caches hold: smaller ones are near, and to fetch them ahead costs more than it saves.
@@ -42,7 +42,7 @@ struct RowPart {
 class RowTiles {
  public:
   explicit RowTiles(const DepthwiseProblem& p)
-      : own_(reads_own(p)), far_(far_sources(*p.gather)), slide_(p.gather->regions), tile_(p.gather->regions),
+      : shared_(share(p)), far_(far_sources(*p.gather)), slide_(p.gather->regions), tile_(p.gather->regions),
         begin_(p.gather->regions + 1), part_(count(p)), piece_(pieces_) {
     const int64_t tap_floats = p.source_channels * kLanes;
     RowPart* part = part_.get();
@@ -83,7 +83,7 @@ class RowTiles {
   RowTile& tile(int64_t region) const { return tile_.get()[region]; }
   // Vectors at a time: pixels a multiple of 1 KB apart share so few sets of the first-level cache that a line of it is gone
   // before the next vector of it is read.
-  int64_t together(const Slide& s) const { return own_ && s.jump * s.straight.step % 256 == 0 ? kTogether : 1; }
+  int64_t together(const Slide& s) const { return shared_ == Share::kNone && s.jump * s.straight.step % 256 == 0 ? kTogether : 1; }
   bool far() const { return far_; }
   const RowPart* begin(int64_t region) const { return part_.get() + begin_.get()[region]; }
   const RowPart* end(int64_t region) const { return part_.get() + begin_.get()[region + 1]; }
@@ -103,7 +103,8 @@ class RowTiles {
     }
     return parts;
   }
-  bool own_, far_;
+  Share shared_;
+  bool far_;
   int64_t pieces_ = 0;
   Scratch<Slide> slide_;
   Scratch<RowTile> tile_;
@@ -161,7 +162,7 @@ struct RowLines {
 };
 
 // The outputs of one part of a row, of vectors from ... to.
-template <bool Own>
+template <Share Shared>
 void run_part(const DepthwiseProblem& p, const Places& places, const RowTiles& tiles, int64_t region, const RowPart& part,
               const RowLines& lines, float* output, Term* term, int64_t from, int64_t to) {
   const Slide& s = tiles.slide(region);
@@ -180,7 +181,7 @@ void run_part(const DepthwiseProblem& p, const Places& places, const RowTiles& t
   if (tiles.far()) {
     const bool strided = s.stride == 2 && s.every == 1;
     const int64_t pixel = strided ? tile.unit : tile.jump;
-    tile.dense = Own && to - from == places.count() && pixel <= to * kLanes;
+    tile.dense = Shared == Share::kNone && to - from == places.count() && pixel <= to * kLanes;
     tile.stretch = tile.dense ? part.rows : 1;
     tile.apart = tile.dense ? kLineFloats : tile.jump;
     tile.belows = 0;
@@ -189,7 +190,7 @@ void run_part(const DepthwiseProblem& p, const Places& places, const RowTiles& t
       for (int64_t half = 0; line && half <= strided; ++half)
         tile.below[tile.belows++] = line + part.at + half * pixel * tile.stretch;
   }
-  run_row_tiles<Own>(p, places, s, tiles.together(s), part.rows, tile, from, to);
+  run_row_tiles<Shared>(p, places, s, tiles.together(s), part.rows, tile, from, to);
 }
 
 }  // namespace
