@@ -28,6 +28,13 @@ double multiplications(const WinogradPlan& plan, const FilterSizes& s) {
 // As many as pass while a depthwise kernel does one, and while a float is moved from one order to another.
 constexpr double kDepthwise = 6, kMove = 4;
 
+// Of reading one side of a convolution and writing the other.
+double moves(const Call& c) {
+  int64_t in = c.in_channels, out = c.out_channels;
+  for (const AxisGeometry& a : c.axis) in *= a.input, out *= a.output;
+  return kMove * static_cast<double>(c.batch * (in + out));
+}
+
 // What a source outside reads along each axis, for lines of taps of pixels of `channels`.
 class Outside {
  public:
@@ -158,7 +165,7 @@ void gather_pixels(const Call& c, bool adjoint, const Source& source, const Tens
   p.weight = packed.get([&](float* to) {
     run(k.pack, Pack{filter, pack_strides, pack_sizes, to}, kMove * static_cast<double>(weight.numel()));
   });
-  run(k.direct, p, multiplications(gather, sizes));
+  run(k.direct, p, moves(c) + multiplications(gather, sizes));
 }
 
 // In how many parts the pixels are summed: enough for a few threads, each long enough to be worth a buffer of its own. Beside the
@@ -277,7 +284,7 @@ void weight_grad(const Call& c, const Source& input, const Source& grad, const T
       run(k.depthwise_weight, d, kDepthwise * work);
       parallel(vector_parts(sizes, k.lanes), [&](int64_t i) { unpack_vector(job, k.lanes, i); }, moved);
     } else {
-      run(k.direct_weight, p, work);
+      run(k.direct_weight, p, moves(c) + work);
       if (!in_order)
         run(k.unpack, job, moved);
       else if (sums)

@@ -10,8 +10,11 @@ namespace {
 
 constexpr int64_t kFew = 4;
 
+// Of few products, adding up the lanes would take longest (measured).
 inline bool has_few_outputs(const DirectProblem& p) {
-  return p.groups == 1 && p.output_channels <= kFew && p.source_channels >= 2 * kLanes;
+  constexpr int64_t kChannels = 16;
+  return p.groups == 1 && p.output_channels <= kFew && p.source_channels >= kChannels &&
+         p.source_channels * p.gather->filter_taps >= 2 * kLanes;
 }
 
 // Each block of 2 * Half lanes of two vectors, its halves added: the first one's blocks, then the second one's.
