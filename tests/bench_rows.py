@@ -23,7 +23,17 @@ VOLUME = PLAIN | {
     "name": "volume", "ndim": "3", "d": "4", "t": "2", "stride_d": "1", "pad_d": "1", "dil_d": "2", "od": "4",
     "k": "8", "groups": "8",
 }  # fmt: skip
-ROWS = (PLAIN, ONE_SIDED, CROPPED, DOUBLED, SHORTENED, SIGNAL, VOLUME)
+COVERING = PLAIN | {
+    "name": "covering",
+    "groups": "1",
+    "r": "10",
+    "s": "9",
+    "oh": "1",
+    "ow": "1",
+    "pad_h": "0",
+    "pad_w": "0",
+}
+ROWS = (PLAIN, ONE_SIDED, CROPPED, DOUBLED, SHORTENED, SIGNAL, VOLUME, COVERING)
 #: What is measured where nothing is said.
 DEFAULT = (*peers.OURS, *peers.PEERS["torch"])
 

@@ -10,7 +10,8 @@ numbers is about sqrt(L) in size, and its rounding errors add up to about eps * 
 where L is the length of the sum behind one element: taps * in_channels / groups for the output, taps * out_channels /
 groups for the gradient of the input, batch * windows for that of the weight, batch * outputs for that of the bias.
 
-The batch is cut to :data:`BATCH` for this, as float64 is slow; the spatial sizes and the channels stay.
+The batch is cut to :data:`BATCH` for this, as float64 is slow, and to 1 where a few samples would take more memory than
+machines have; the spatial sizes and the channels stay.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from convlayers.bench.problem import Problem
 
 #: The batch that results are checked with, at most.
 BATCH = 2
+#: Bytes of a problem's tensors, at most, with more than one sample: what is compared takes some ten times as much.
+BYTES = 1 << 30
 RESULTS = ("output", "input gradient", "weight gradient", "bias gradient")
 
 
@@ -57,6 +60,8 @@ def verdicts(problem: Problem, directions: tuple[str, ...], peers: tuple[Peer, .
         For each direction, a verdict for the name of each peer. A peer that raises is wrong.
     """
     problem = problem.with_batch(min(problem.batch, BATCH))
+    if problem.bytes > BYTES:
+        problem = problem.with_batch(1)
     data = Data(problem)
     tensors = data.laid_out("contiguous")
     training = "training" in directions

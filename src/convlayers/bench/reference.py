@@ -3,12 +3,15 @@
 A convolution reads a larger, padded array (its input) into a smaller one (its output); a transposed convolution writes
 from the smaller (its input) into the larger (its output). Each tap of the kernel pairs the smaller array with a strided
 slice of the larger one, so forward pass and gradients are three matrix products a tap. torch's own convolution in
-float64 would unfold its input first, which for a large volume takes more memory than most machines have.
+float64 would unfold its input first, which for a large volume takes more memory than most machines have. Where a filter
+covers its input, its taps, millions of a volume, are as channels.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
+from dataclasses import replace
 from typing import Any
 
 import torch.nn.functional as F
@@ -20,6 +23,7 @@ from convlayers.bench.problem import Ints, Problem
 
 def forward(problem: Problem, tensors: Tensors) -> Tensor:
     """The output, float64, of the shape ``problem.output_shape``."""
+    problem, tensors = _with_taps_as_channels(problem, tensors)
     input, weight, bias, _ = (tensor.double() for tensor in tensors)
     output = _write(problem, input, weight) if problem.transposed else _read(problem, input, weight)
     return output + bias.view(-1, *[1] * problem.rank)
@@ -27,6 +31,8 @@ def forward(problem: Problem, tensors: Tensors) -> Tensor:
 
 def training(problem: Problem, tensors: Tensors) -> tuple[Tensor, ...]:
     """Output and gradients of input, weight and bias, float64."""
+    shapes = problem.input_shape, problem.weight_shape
+    problem, tensors = _with_taps_as_channels(problem, tensors)
     input, weight, _, upstream = (tensor.double() for tensor in tensors)
     if problem.transposed:
         input_gradient = _read(problem, upstream, weight)
@@ -35,7 +41,19 @@ def training(problem: Problem, tensors: Tensors) -> tuple[Tensor, ...]:
         input_gradient = _write(problem, upstream, weight)
         weight_gradient = _products(problem, upstream, input)
     bias_gradient = upstream.transpose(0, 1).flatten(1).sum(1)
-    return forward(problem, tensors), input_gradient, weight_gradient, bias_gradient
+    gradients = (g.view(shape) for g, shape in zip((input_gradient, weight_gradient), shapes, strict=True))
+    return forward(problem, tensors), *gradients, bias_gradient
+
+
+def _with_taps_as_channels(problem: Problem, tensors: Tensors) -> tuple[Problem, Tensors]:
+    """The same computation without taps, where a filter covers its input."""
+    if not problem.call(contiguous=True).covers:
+        return problem, tensors
+    ones, zeros = (1,) * problem.rank, (0,) * problem.rank
+    channels = math.prod(problem.weight_shape[1:])
+    flat = replace(problem, in_channels=channels, size=ones, kernel=ones, stride=ones, low=zeros, high=zeros)
+    input, weight = tensors.input.reshape(flat.input_shape), tensors.weight.reshape(flat.weight_shape)
+    return flat, tensors._replace(input=input, weight=weight)
 
 
 def _read(problem: Problem, larger: Tensor, weight: Tensor) -> Tensor:
