@@ -35,6 +35,9 @@ double moves(const Call& c) {
   return kMove * static_cast<double>(c.batch * (in + out));
 }
 
+// Of moving so many floats before or after `work`: the threads that this wakes are awake.
+double prepares(int64_t floats, double work) { return std::max(kMove * static_cast<double>(floats), work); }
+
 // What a source outside reads along each axis, for lines of taps of pixels of `channels`.
 class Outside {
  public:
@@ -91,14 +94,14 @@ void winograd_pixels(const DirectProblem& p, const Tensor& weight, bool constant
   PackedWeights filters(weight, constant && worth, transformed, p.groups * cut.blocks * cut.filter_block);
   if (filters.lasting()) cut.slice = 0;
   const Memory sources = workspace(cut.source_floats());
+  const double work = multiplications(cut, sizes);
   const auto* filter = static_cast<const float*>(weight.const_data_ptr());
   WinogradProblem w{p, &cut, filter, strides, sizes, nullptr, sources.get(), 0, 0};
   if (cut.slice == 0)
     w.filters = filters.get([&](float* to) {
       w.filters = to;
-      run(k.winograd_filters, w, kMove * static_cast<double>(p.groups * cut.group_floats()));
+      run(k.winograd_filters, w, prepares(p.groups * cut.group_floats(), work));
     });
-  const double work = multiplications(cut, sizes);
   run_winograd(k, w, [&](const auto& kernel, const auto& problem) { run(kernel, problem, work); });
 }
 
@@ -128,13 +131,14 @@ void gather_pixels(const Call& c, bool adjoint, const Source& source, const Tens
     p.output_channels = sizes.rows;
     p.bias = bias_data;
     p.activation = activation;
+    const double work = kDepthwise * multiplications(gather, sizes);
     PackedWeights packed(weight, constant, {WeightForm::kDepthwise, strides, sizes, {}}, vector_floats(sizes, k.lanes));
     p.weight = packed.get([&](float* to) {
       const Pack job{static_cast<const float*>(weight.const_data_ptr()), strides, sizes, to};
       parallel(vector_parts(sizes, k.lanes), [&](int64_t v) { pack_vector(job, k.lanes, v); },
-               kMove * static_cast<double>(weight.numel()));
+               prepares(weight.numel(), work));
     });
-    return run(k.depthwise, p, kDepthwise * multiplications(gather, sizes));
+    return run(k.depthwise, p, work);
   }
   DirectProblem p{};
   p.gather = &gather;
@@ -157,15 +161,16 @@ void gather_pixels(const Call& c, bool adjoint, const Source& source, const Tens
     }
     return;
   }
+  const double work = moves(c) + multiplications(gather, sizes);
   const bool turned = k.lanes_are_sources(p);
   const FilterStrides pack_strides = turned ? strides.turned() : strides;
   const FilterSizes pack_sizes = turned ? sizes.turned() : sizes;
   PackedWeights packed(weight, constant, {WeightForm::kDirect, pack_strides, pack_sizes, {}},
                        pack_sizes.groups * whole(pack_sizes.rows) * pack_sizes.columns * pack_sizes.taps());
   p.weight = packed.get([&](float* to) {
-    run(k.pack, Pack{filter, pack_strides, pack_sizes, to}, kMove * static_cast<double>(weight.numel()));
+    run(k.pack, Pack{filter, pack_strides, pack_sizes, to}, prepares(weight.numel(), work));
   });
-  run(k.direct, p, moves(c) + multiplications(gather, sizes));
+  run(k.direct, p, work);
 }
 
 // In how many parts the pixels are summed: enough for a few threads, each long enough to be worth a buffer of its own. Beside the
@@ -203,7 +208,7 @@ void add_segments(const float* segments, int64_t count, int64_t floats, float* s
     std::copy(segments + first, segments + last, sums + first);
     for (int64_t s = 1; s < count; ++s)
       for (int64_t i = first; i < last; ++i) sums[i] += segments[s * floats + i];
-  }, static_cast<double>(count * floats));
+  }, kMove * static_cast<double>(count * floats));
 }
 
 // The segments' filter banks; one alone is the result itself.
@@ -268,7 +273,7 @@ void weight_grad(const Call& c, const Source& input, const Source& grad, const T
     const Memory sums = in_order && p.segments == 1 ? nullptr : workspace(p.segments * floats);
     p.result = sums ? sums.get() : result;
     const Unpack job{p.result, p.segments, sizes, strides, result};
-    const double moved = kMove * static_cast<double>(p.segments * floats);
+    const double all = (c.depthwise ? kDepthwise : 1) * work + moves(c), moved = prepares(p.segments * floats, all);
     if (c.depthwise) {
       DepthwiseWeightProblem d{};
       d.gather = p.gather;
@@ -281,10 +286,10 @@ void weight_grad(const Call& c, const Source& input, const Source& grad, const T
       d.segments = p.segments;
       d.result = p.result;
       d.channel_sums = p.channel_sums;
-      run(k.depthwise_weight, d, kDepthwise * work);
+      run(k.depthwise_weight, d, all);
       parallel(vector_parts(sizes, k.lanes), [&](int64_t i) { unpack_vector(job, k.lanes, i); }, moved);
     } else {
-      run(k.direct_weight, p, moves(c) + work);
+      run(k.direct_weight, p, all);
       if (!in_order)
         run(k.unpack, job, moved);
       else if (sums)
